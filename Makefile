@@ -1,0 +1,44 @@
+# The whole developer interface. Every target sets up what it needs: a fresh machine with
+# Python 3.11 and make is enough.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv lint test demo bench stubs
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+venv: $(STAMP)  ## make the virtual environment, every package checked against requirements.lock
+
+# The stamp is written last, so that an interrupted installation is started anew.
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python found; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: $(STAMP)  ## check style, types, the layers of the architecture and the generated stubs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate_stubs.py --check
+
+test: $(STAMP)  ## run every test
+	$(BIN)/python -m pytest
+
+demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
+	$(BIN)/mpcseg demo
+
+bench: $(STAMP)  ## measure what the performance table of the README is made of
+	$(BIN)/python -m benchmarks
+
+stubs: $(STAMP)  ## regenerate mpcseg/wire/v1 from proto/
+	$(BIN)/python tools/generate_stubs.py

@@ -1,0 +1,287 @@
+"""Every error mpcseg can show a person, in one tree.
+
+Each class has a stable ``code`` (for logs and the wire), its own ``exit_status`` (for scripts)
+and the ``grpc_status`` under which it crosses a wire. The message says what is wrong and names
+the file, field or node; the ``hint`` says what to do. Neither may hold a record, a centroid or a
+key: messages end up in logs and on other organisations' screens.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MpcsegError(Exception):
+    """The root of the tree; an unexpected failure inside mpcseg itself.
+
+    Args:
+        message: one plain sentence that names the file, field or node.
+        hint: what the reader can do about it; shown on a line of its own.
+    """
+
+    code: ClassVar[str] = "internal"
+    exit_status: ClassVar[int] = 10
+    grpc_status: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[MpcsegError], tuple[str, str]]:
+        """Pickle with the hint: errors cross from worker processes to their node."""
+        return type(self), (self.message, self.hint)
+
+
+# --- configuration -------------------------------------------------------------------------
+
+
+class ConfigError(MpcsegError):
+    """A configuration or study file is missing, unreadable or says something impossible."""
+
+    code = "config"
+    exit_status = 11
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class PlanError(MpcsegError):
+    """No parameter set can carry the study that was asked for."""
+
+    code = "plan"
+    exit_status = 12
+    grpc_status = "INVALID_ARGUMENT"
+
+
+# --- a party's own table -------------------------------------------------------------------
+
+
+class DataError(MpcsegError):
+    """A customer table cannot be used as it is."""
+
+    code = "data"
+    exit_status = 20
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class UnreadableTableError(DataError):
+    """The file is absent, not a table, or of a kind mpcseg does not read."""
+
+    code = "unreadable_table"
+    exit_status = 21
+
+
+class MissingColumnError(DataError):
+    """An agreed column is not in the table."""
+
+    code = "missing_column"
+    exit_status = 22
+
+
+class MissingValueError(DataError):
+    """A used column has an empty cell, a NaN or an infinity."""
+
+    code = "missing_value"
+    exit_status = 23
+
+
+class NotANumberError(DataError):
+    """A used column holds text where a number must stand."""
+
+    code = "not_a_number"
+    exit_status = 24
+
+
+class ConstantFeatureError(DataError):
+    """A feature has the same value everywhere, so that it cannot separate anybody."""
+
+    code = "constant_feature"
+    exit_status = 25
+
+
+class EmptyTableError(DataError):
+    """The table has no records."""
+
+    code = "empty_table"
+    exit_status = 26
+
+
+class DuplicateIdError(DataError):
+    """Two records carry the same identifier."""
+
+    code = "duplicate_id"
+    exit_status = 27
+
+
+class TooFewRecordsError(DataError):
+    """Fewer records than clusters."""
+
+    code = "too_few_records"
+    exit_status = 28
+
+
+class TransformDomainError(DataError):
+    """A value lies where the agreed transform is not defined (log1p of -1 or less)."""
+
+    code = "transform_domain"
+    exit_status = 29
+
+
+# --- keys and parameters -------------------------------------------------------------------
+
+
+class KeyFingerprintError(MpcsegError):
+    """The encryption key on offer is not the one that the key node vouches for."""
+
+    code = "key_fingerprint"
+    exit_status = 30
+    grpc_status = "PERMISSION_DENIED"
+
+
+class ParameterMismatchError(MpcsegError):
+    """Two nodes do not run the same study, parameter set or software version."""
+
+    code = "parameter_mismatch"
+    exit_status = 31
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class SecretKeyRefusedError(MpcsegError):
+    """Somebody sent secret key material to a node that must never hold any."""
+
+    code = "secret_key_refused"
+    exit_status = 32
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class CircuitError(MpcsegError):
+    """An operation on ciphertexts whose levels or scales do not fit."""
+
+    code = "circuit"
+    exit_status = 33
+
+
+# --- blobs on the wire ---------------------------------------------------------------------
+
+
+class BlobError(MpcsegError):
+    """A blob that arrived cannot be used; nothing of it was kept."""
+
+    code = "blob"
+    exit_status = 40
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class TruncatedStreamError(BlobError):
+    """The stream ended before the announced length."""
+
+    code = "truncated_stream"
+    exit_status = 41
+    grpc_status = "DATA_LOSS"
+
+
+class ReorderedStreamError(BlobError):
+    """A chunk does not start where the one before it ended."""
+
+    code = "reordered_stream"
+    exit_status = 42
+    grpc_status = "DATA_LOSS"
+
+
+class BlobTooLargeError(BlobError):
+    """A blob is longer than its kind may be."""
+
+    code = "blob_too_large"
+    exit_status = 43
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class DigestMismatchError(BlobError):
+    """The bytes that arrived are not the bytes that were announced."""
+
+    code = "digest_mismatch"
+    exit_status = 44
+    grpc_status = "DATA_LOSS"
+
+
+class MalformedBlobError(BlobError):
+    """The bytes are not a ciphertext or key of the agreed shape."""
+
+    code = "malformed_blob"
+    exit_status = 45
+
+
+# --- nodes ---------------------------------------------------------------------------------
+
+
+class NodeError(MpcsegError):
+    """A node is absent, unknown or gone."""
+
+    code = "node"
+    exit_status = 50
+    grpc_status = "UNAVAILABLE"
+
+
+class NodeUnreachableError(NodeError):
+    """Nothing answers at a node's address, also after retries."""
+
+    code = "node_unreachable"
+    exit_status = 51
+
+
+class UnknownCertificateError(NodeError):
+    """A certificate is not among those of the study."""
+
+    code = "unknown_certificate"
+    exit_status = 52
+    grpc_status = "UNAUTHENTICATED"
+
+
+class DuplicateNodeError(NodeError):
+    """Two nodes claim one name."""
+
+    code = "duplicate_node"
+    exit_status = 53
+    grpc_status = "ALREADY_EXISTS"
+
+
+class NodeVanishedError(NodeError):
+    """A node that the study needs went away and did not come back in time."""
+
+    code = "node_vanished"
+    exit_status = 54
+    grpc_status = "ABORTED"
+
+
+class ProtocolError(NodeError):
+    """A message that is not allowed at this point of the study, or not from this node."""
+
+    code = "protocol"
+    exit_status = 55
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class StudyAbortedError(NodeError):
+    """The study was stopped by another node."""
+
+    code = "study_aborted"
+    exit_status = 56
+    grpc_status = "ABORTED"
+
+
+class WorkerError(MpcsegError):
+    """A worker process keeps dying on the same piece of work."""
+
+    code = "worker"
+    exit_status = 57
+    grpc_status = "INTERNAL"
+
+
+def subclasses() -> dict[str, type[MpcsegError]]:
+    """All error classes by code, for turning a code from the wire back into an error."""
+    found: dict[str, type[MpcsegError]] = {}
+    queue: list[type[MpcsegError]] = [MpcsegError]
+    while queue:
+        cls = queue.pop()
+        found[cls.code] = cls
+        queue.extend(cls.__subclasses__())
+    return found
