@@ -1,0 +1,72 @@
+"""Measures of a clustering and of an encrypted result, in the clear."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def squared_distances(
+    records: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    feature_weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Weighted squared distance of every record to every centroid, shape (n, k)."""
+    root = np.sqrt(feature_weights)
+    x, c = records * root, centers * root
+    squares = (x**2).sum(axis=1)[:, None] - 2 * x @ c.T + (c**2).sum(axis=1)
+    # The expanded square may come out a rounding error below zero.
+    return np.asarray(np.maximum(squares, 0.0), dtype=np.float64)
+
+
+def nearest(
+    records: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    feature_weights: NDArray[np.float64],
+) -> NDArray[np.intp]:
+    """Index of the nearest centroid of every record, shape (n,)."""
+    return np.asarray(
+        squared_distances(records, centers, feature_weights).argmin(axis=1), dtype=np.intp
+    )
+
+
+def inertia(
+    records: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    feature_weights: NDArray[np.float64],
+) -> float:
+    """Sum of the weighted squared distances of the records to their nearest centroids."""
+    return float(squared_distances(records, centers, feature_weights).min(axis=1).sum())
+
+
+def inertia_from_profile(
+    sums: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    feature_weights: NDArray[np.float64],
+) -> float:
+    """Inertia of a profile round's assignment, from its sums alone; the key node runs this.
+
+    Args:
+        sums: profile sums, shape (k, 2d + 1): Σ w·x_j, Σ w·p, Σ w·x_j² (docs/protocol.md 5).
+        centers: the centroids of that round, shape (k, d).
+        feature_weights: 1 / variance of each feature, shape (d,).
+    """
+    d = centers.shape[1]
+    first, size, second = sums[:, :d], sums[:, d : d + 1], sums[:, d + 1 :]
+    return float(((second - 2 * centers * first + centers**2 * size) @ feature_weights).sum())
+
+
+def bits_of_precision(result: ArrayLike, reference: ArrayLike) -> float:
+    """Binary digits in which a result agrees with its reference: -log2 of the largest error.
+
+    Absolute, since everything compared lies in about [-1, 1]; divide slot sums by the number of
+    records first. Infinite for equal arrays.
+
+    Raises:
+        ValueError: for arrays of different shapes, or empty ones.
+    """
+    got, want = np.asarray(result, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if got.shape != want.shape or got.size == 0:
+        raise ValueError(f"shapes {got.shape} and {want.shape} cannot be compared")
+    largest = float(np.max(np.abs(got - want)))
+    return float("inf") if largest == 0 else -float(np.log2(largest))
