@@ -1,0 +1,304 @@
+"""Chooses parameters and predicts a study before a key exists (docs/protocol.md sections 8, 9).
+
+Nothing here is a formula for a circuit: the circuits themselves are run in the clear, with the
+noise that CKKS would add, and their operations counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcseg.ckks import assignment
+from mpcseg.ckks.assignment import SUM_LEVEL, start_level
+from mpcseg.ckks.circuit import Circuit, Encrypted
+from mpcseg.ckks.costs import CostModel, Counts
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet, max_levels, parameter_set
+from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes
+from mpcseg.ckks.sign import evaluate_sign
+from mpcseg.ckks.simulation import ClearBackend
+from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
+from mpcseg.errors import PlanError
+from mpcseg.reference.hyperplanes import cluster_pairs
+from mpcseg.reference.sign import sign_for
+
+SHARP = (7, 15)
+"""Sign of the late rounds and the profile. Sharper ones gain nothing in inertia (section 9)."""
+
+BLUNT = (7, 7)
+"""Sign of the early rounds: one level and three key switches fewer."""
+
+_SAMPLE = 4096
+"""Records of the simulation."""
+
+
+class Costs(Protocol):
+    """Seconds of operations: :class:`CostModel` or measured ones."""
+
+    def total(self, counts: Counts) -> float:
+        """Of many operations."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Error of the encrypted computation against the same one in the clear.
+
+    Attributes:
+        stage: distance, sign or weight.
+        rms: root mean square error.
+        largest: largest error.
+    """
+
+    stage: str
+    rms: float
+    largest: float
+
+    @property
+    def bits(self) -> float:
+        """-log2 of the root mean square error."""
+        return -math.log2(self.rms)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's parameters and what they will cost. Any node; every node makes the same one.
+
+    Attributes:
+        parameters: smallest set that carries the circuits.
+        n_clusters: k.
+        n_features: d.
+        n_rounds: Lloyd rounds at most.
+        blocks_per_party: blocks that each party uploads.
+        sharp: sign of late rounds and profile.
+        blunt: sign of early rounds.
+    """
+
+    parameters: ParameterSet
+    n_clusters: int
+    n_features: int
+    n_rounds: int
+    blocks_per_party: tuple[int, ...]
+    sharp: tuple[int, ...] = SHARP
+    blunt: tuple[int, ...] = BLUNT
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of all parties."""
+        return sum(self.blocks_per_party)
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of clusters."""
+        return len(cluster_pairs(self.n_clusters))
+
+    def start_level(self, sign: tuple[int, ...]) -> int:
+        """Level at which a round with this sign begins."""
+        return start_level(self.n_clusters, sign)
+
+    @cached_property
+    def key_switches_per_pair(self) -> int:
+        """Of distance and sharp sign, for one pair and one block."""
+        simulation = _Simulation(self, self.sharp)
+        simulation.sign()
+        return _key_switches(simulation.circuit.counts)
+
+    def block_counts(self, sign: tuple[int, ...], *, profile: bool = False) -> Counts:
+        """Operations on one block in one round."""
+        simulation = _Simulation(self, sign)
+        simulation.round(profile=profile)
+        return simulation.circuit.counts
+
+    def release_counts(self, columns: int) -> Counts:
+        """Operations on the sums over all blocks, once a round."""
+        return Counter({("relinearise", SUM_LEVEL): columns, ("rescale", SUM_LEVEL): columns})
+
+    def round_columns(self, *, profile: bool = False) -> int:
+        """Values that a round decrypts."""
+        per_cluster = 2 * self.n_features + 1 if profile else self.n_features + 1
+        return self.n_clusters * per_cluster
+
+    @property
+    def moments_columns(self) -> int:
+        """Values that the moments round decrypts."""
+        d = self.n_features
+        return 1 + d + d * (d + 1) // 2
+
+    @property
+    def decrypted_values(self) -> int:
+        """Values that the whole study decrypts at most; nothing else ever is."""
+        rounds = self.n_rounds * self.round_columns()
+        return self.moments_columns + rounds + self.round_columns(profile=True)
+
+    def round_seconds(
+        self, sign: tuple[int, ...], costs: Costs | None = None, *, profile: bool = False
+    ) -> float:
+        """Of evaluation on one core."""
+        costs = costs or CostModel(self.parameters)
+        per_block = costs.total(self.block_counts(sign, profile=profile))
+        releases = costs.total(self.release_counts(self.round_columns(profile=profile)))
+        return self.n_blocks * per_block + releases
+
+    @property
+    def upload_bytes_per_block(self) -> int:
+        """From a party to the compute node, once a study."""
+        feature = ciphertext_bytes(self.parameters, feature_shape(self.parameters))
+        return self.n_features * feature + ciphertext_bytes(self.parameters, PRESENCE_SHAPE)
+
+    def hyperplane_bytes(self, sign: tuple[int, ...]) -> int:
+        """From the key node to the compute node, each round."""
+        shape = CiphertextShape(self.start_level(sign), seeded=True)
+        return self.n_pairs * (self.n_features + 1) * ciphertext_bytes(self.parameters, shape)
+
+    def release_bytes(self, columns: int) -> int:
+        """From the compute node to the key node, each round."""
+        return columns * ciphertext_bytes(self.parameters, SLOT_SUM_SHAPE)
+
+    def precision(self, sign: tuple[int, ...] | None = None, seed: int = 0) -> list[Precision]:
+        """Predicted errors of distance, sign and weight, by simulation of the noise."""
+        sign = sign or self.sharp
+        exact, noisy = (
+            _Simulation(self, sign, seed=seed, n_records=_SAMPLE, noise=noise).stages()
+            for noise in (None, np.random.default_rng(seed + 1))
+        )
+        return [_compare(stage, exact[stage], noisy[stage]) for stage in exact]
+
+
+def plan_study(
+    *,
+    n_clusters: int,
+    n_features: int,
+    n_rounds: int,
+    records_per_party: Sequence[int] = (),
+    parameter_set_name: str = "planned",
+) -> Plan:
+    """Choose the smallest parameter set that carries a study. Any node, before a key exists.
+
+    Args:
+        n_clusters: k, 2 at least.
+        n_features: d, 1 at least.
+        n_rounds: Lloyd rounds, 1 at least.
+        records_per_party: expected numbers; without them one block is planned for one party.
+        parameter_set_name: ``planned``, or a set that the study insists on.
+
+    Raises:
+        PlanError: no set, or not the one that was named, has enough levels.
+    """
+    if n_clusters < 2 or n_features < 1 or n_rounds < 1:
+        raise PlanError("A study needs 2 clusters, 1 feature and 1 round at least.")
+    needed = start_level(n_clusters, SHARP)
+    if parameter_set_name == "planned":
+        parameters = _smallest(needed, n_clusters)
+    else:
+        parameters = parameter_set(parameter_set_name)
+        if parameters.n_levels < needed:
+            raise PlanError(
+                f"{parameters.name} has {parameters.n_levels} levels; "
+                f"{n_clusters} clusters need {needed}.",
+                "Write parameter_set = 'planned', which means "
+                f"{_smallest(needed, n_clusters).name}.",
+            )
+    blocks = tuple(math.ceil(n / parameters.slots) for n in records_per_party) or (1,)
+    return Plan(parameters, n_clusters, n_features, n_rounds, blocks)
+
+
+def _smallest(n_levels: int, n_clusters: int) -> ParameterSet:
+    for degree in (16384, 32768):
+        if n_levels <= max_levels(degree):
+            return ParameterSet(degree, n_levels)
+    raise PlanError(
+        f"No 128-bit secure parameter set has the {n_levels} levels "
+        f"that {n_clusters} clusters need."
+    )
+
+
+class _Simulation:
+    """One block's round on random data in the clear, for counting and for errors."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sign: tuple[int, ...],
+        *,
+        seed: int = 0,
+        n_records: int = 1,
+        noise: np.random.Generator | None = None,
+    ) -> None:
+        parameters, d = plan.parameters, plan.n_features
+        rng = np.random.default_rng(seed)
+        self._backend = ClearBackend(parameters, noise)
+        self.circuit = Circuit(parameters, self._backend)
+        self._plan = plan
+        self._sign = sign
+        self._level = plan.start_level(sign)
+        data = rng.uniform(-1.0, 1.0, (d, n_records))
+        self._features = [
+            Encrypted(self._backend.encrypt(x, TARGET_SCALE), parameters.n_levels, TARGET_SCALE)
+            for x in data
+        ]
+        self._hyperplanes = [
+            self._hyperplane(rng.normal(0.0, 1.0, d), n_records) for _ in range(plan.n_pairs)
+        ]
+
+    def _hyperplane(self, normal: NDArray[np.float64], n_records: int) -> list[Encrypted]:
+        normal = normal / np.abs(normal).sum()
+        u_scale, v_scale = assignment.hyperplane_scales(self._plan.parameters, self._level)
+        entries = [(u, u_scale) for u in normal] + [(0.0, v_scale)]
+        return [
+            Encrypted(
+                self._backend.encrypt_symmetric(np.full(n_records, value), scale),
+                self._level,
+                scale,
+            )
+            for value, scale in entries
+        ]
+
+    def _distance(self, pair: int) -> Encrypted:
+        lowered = [self.circuit.lower(x, self._level) for x in self._features]
+        return assignment.distance_difference(self.circuit, lowered, self._hyperplanes[pair])
+
+    def sign(self, pair: int = 0) -> Encrypted:
+        return evaluate_sign(self.circuit, self._distance(pair), sign_for(self._sign))
+
+    def _weight(self, cluster: int, signs: Sequence[Encrypted]) -> Encrypted:
+        k = self._plan.n_clusters
+        own = [signs[pair] for pair in assignment.pairs_of_cluster(cluster, k)]
+        factors = assignment.signs_of_cluster(self.circuit, cluster, k, own)
+        return assignment.assignment_weight(self.circuit, factors)
+
+    def _signs(self) -> list[Encrypted]:
+        return [self.sign(pair) for pair in range(self._plan.n_pairs)]
+
+    def stages(self) -> dict[str, NDArray[np.float64]]:
+        signs = self._signs()
+        return {
+            "distance": self._distance(0).payload,
+            "sign": signs[0].payload,
+            "weight": self._weight(0, signs).payload,
+        }
+
+    def round(self, *, profile: bool) -> None:
+        signs = self._signs()
+        circuit = self.circuit
+        columns = [circuit.lower(x, SUM_LEVEL) for x in self._features]
+        columns.append(columns[0])  # presence costs what a feature costs
+        if profile:
+            columns += assignment.squares(circuit, self._features)
+        for cluster in range(self._plan.n_clusters):
+            assignment.weighted_products(circuit, self._weight(cluster, signs), columns)
+
+
+def _key_switches(counts: Counts) -> int:
+    return sum(n for (name, _), n in counts.items() if name == "relinearise")
+
+
+def _compare(stage: str, exact: NDArray[np.float64], noisy: NDArray[np.float64]) -> Precision:
+    error = noisy - exact
+    return Precision(stage, float(np.sqrt(np.mean(error**2))), float(np.abs(error).max()))

@@ -1,0 +1,142 @@
+"""The masked slot sum: all that the key node may decrypt (docs/protocol.md section 6).
+
+For real slots z_i the constant coefficient of the plaintext polynomial is scale·(2/N)·Σ z_i.
+Before a ciphertext leaves, the compute node
+
+1. adds a fresh public-key encryption of zero, which makes the second polynomial pseudo-random
+   even to the holder of the secret key, and
+2. adds to the first polynomial a plaintext that is uniform in every coefficient but the constant
+   one, where it is zero.
+
+Both are drawn from one secret seed per released ciphertext, so that an auditor who is given the
+seed can replay them; the key node never gets it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tenseal.sealapi as seal
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mpcseg.ckks.circuit import Encrypted
+from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, moduli, new_context
+from mpcseg.ckks.serialization import (
+    CiphertextShape,
+    Residues,
+    load_from_bytes,
+    pack_residues,
+    residues_of,
+    saved_ciphertext,
+)
+from mpcseg.errors import CircuitError
+
+SLOT_SUM_SHAPE = CiphertextShape(level=0)
+"""A released ciphertext: two polynomials at level 0."""
+
+SEED_BYTES = 64
+"""Secret seed of one round's releases, from the system's CSPRNG."""
+
+
+class SlotSumMask:
+    """Re-randomises and masks slot sums. Compute node only.
+
+    Works in a ring of the two bottom primes and the special one: the public key's residues
+    modulo those are a public key there, and a context of three primes is made in milliseconds.
+
+    Args:
+        parameters: of the study.
+        public_key: the study's public key, loaded.
+    """
+
+    def __init__(self, parameters: ParameterSet, public_key: Any) -> None:
+        self._parameters = parameters
+        primes = moduli(parameters)
+        self._moduli = [*primes[:BOTTOM_PRIMES], primes[-1]]
+        residues = residues_of(parameters, public_key.save)
+        self._public_key = residues[:, [*range(BOTTOM_PRIMES), -1], :]
+        self._primes = np.array(parameters.primes[:BOTTOM_PRIMES], np.uint64)
+
+    def release(self, encrypted: Encrypted, seed: bytes, label: str) -> bytes:
+        """The blob that goes to the key node.
+
+        Args:
+            encrypted: a sum over all blocks at level 0, size 2.
+            seed: the round's secret seed, :data:`SEED_BYTES` long.
+            label: names this ciphertext within the round; two releases never share one.
+
+        Raises:
+            CircuitError: the ciphertext is not at level 0 and of size 2.
+        """
+        if encrypted.level != 0 or encrypted.size != 2:
+            raise CircuitError(
+                f"A slot sum is released at level 0 and size 2, "
+                f"not at level {encrypted.level} and size {encrypted.size}."
+            )
+        zero, uniform = self._randomness(seed, label)
+        residues = residues_of(self._parameters, encrypted.payload.save) + zero
+        residues[0] += uniform
+        masked = residues % self._primes[None, :, None]
+        return pack_residues(self._parameters, masked, encrypted.scale)
+
+    def _randomness(self, seed: bytes, label: str) -> tuple[Residues, Residues]:
+        key = HKDF(SHA512(), 64 + 48, None, b"mpcseg slot sum|" + label.encode()).derive(seed)
+        return self._zero(key[:64]), self._uniform(key[64:])
+
+    def _zero(self, key: bytes) -> Residues:
+        """An encryption of zero at level 0, shape (2, primes, N)."""
+        words = [int.from_bytes(key[i : i + 8], "little") for i in range(0, 64, 8)]
+        degree = self._parameters.poly_modulus_degree
+        context = new_context(degree, self._moduli, words)
+        public_key = seal.PublicKey()
+        shape = self._public_key.shape
+        key_level = list(context.key_parms_id())
+        parts = saved_ciphertext(key_level, shape, 1.0, self._public_key)
+        load_from_bytes(lambda path: public_key.load(context, path), *parts)
+        zero = seal.Ciphertext()
+        seal.Encryptor(context, public_key).encrypt_zero(zero)
+        return residues_of(self._parameters, zero.save)
+
+    def _uniform(self, key: bytes) -> Residues:
+        """NTT values of a polynomial, uniform but for a constant coefficient of 0.
+
+        Shape (primes, N). The NTT values of a polynomial add up to N times its constant
+        coefficient, so the last value is chosen to make each prime's sum vanish.
+        """
+        stream = Cipher(AES(key[:32]), CTR(key[32:])).encryptor()
+        rows = [self._uniform_row(stream, int(prime)) for prime in self._primes]
+        return np.stack(rows)
+
+    def _uniform_row(self, stream: Any, prime: int) -> Residues:
+        wanted = self._parameters.poly_modulus_degree - 1
+        row = np.empty(0, np.uint64)
+        while len(row) < wanted:
+            words = np.frombuffer(stream.update(bytes(4 * wanted)), "<u4") & 0x7FFFFFFF
+            row = np.concatenate([row, words[words < prime].astype(np.uint64)])
+        row = row[:wanted]
+        return np.append(row, np.uint64(-int(row.sum()) % prime))
+
+
+def slot_sum_from_residues(parameters: ParameterSet, residues: Residues, scale: float) -> float:
+    """Σ z_i from the NTT residues of a decrypted slot sum. Key node only.
+
+    Args:
+        parameters: of the study.
+        residues: shape (2, N), of the plaintext polynomial.
+        scale: of the ciphertext.
+    """
+    degree = parameters.poly_modulus_degree
+    q0, q1 = parameters.primes[:BOTTOM_PRIMES]
+    a0, a1 = (
+        int(row.sum()) * pow(degree, -1, prime) % prime
+        for row, prime in zip(residues, (q0, q1), strict=True)
+    )
+    coefficient = a0 + q0 * ((a1 - a0) * pow(q0, -1, q1) % q1)
+    if coefficient > q0 * q1 // 2:
+        coefficient -= q0 * q1
+    return coefficient * degree / (2.0 * scale)

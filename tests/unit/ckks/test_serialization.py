@@ -1,0 +1,179 @@
+"""Bytes of ciphertexts and keys: exact sizes, and foreign bytes refused before SEAL sees them."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+import tenseal as ts
+import tenseal.sealapi as seal
+import zstandard
+
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.key_material import (
+    key_bytes_limit,
+    load_public_key,
+    load_relinearisation_keys,
+    refuse_secret_key,
+)
+from mpcseg.ckks.serialization import (
+    CiphertextShape,
+    ciphertext_bytes,
+    load_from_bytes,
+    pack_ciphertext,
+    save_to_bytes,
+    seal_payload,
+    unpack_ciphertext,
+)
+from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefusedError
+from tests.unit.ckks.conftest import Keys
+
+HEAD = 24
+"""Bytes before the residues."""
+
+
+@pytest.fixture(scope="module")
+def blob(small_keys: Keys) -> bytes:
+    rows = np.random.default_rng(0).uniform(-1, 1, (2, small_keys.parameters.slots))
+    return next(iter(small_keys.encryptor.encrypt(rows)))
+
+
+def changed(blob: bytes, at: int, new: bytes) -> bytes:
+    return blob[:at] + new + blob[at + len(new) :]
+
+
+def test_a_ciphertext_survives_its_bytes(small_keys: Keys, blob: bytes) -> None:
+    parameters = small_keys.parameters
+    loaded = unpack_ciphertext(parameters, blob, feature_shape(parameters))
+    assert pack_ciphertext(parameters, loaded.payload.save) == blob
+
+
+def test_sizes_are_known_in_advance(small_keys: Keys) -> None:
+    parameters = small_keys.parameters
+    rows = np.zeros((3, parameters.slots))
+    *features, presence = small_keys.encryptor.encrypt(rows)
+    assert {len(f) for f in features} == {ciphertext_bytes(parameters, feature_shape(parameters))}
+    assert len(presence) == ciphertext_bytes(parameters, PRESENCE_SHAPE)
+    for level in (1, 2):
+        for hyperplane in small_keys.secret.encrypt_hyperplane(np.array([0.1, 0.2]), level):
+            assert len(hyperplane) == ciphertext_bytes(parameters, CiphertextShape(level, True))
+
+
+def test_seeded_ciphertexts_load_to_what_was_encrypted(small_keys: Keys) -> None:
+    shape = CiphertextShape(2, seeded=True)
+    (u, v) = (
+        unpack_ciphertext(small_keys.parameters, b, shape)
+        for b in small_keys.secret.encrypt_hyperplane(np.array([0.25, -0.5]), 2)
+    )
+    assert np.abs(small_keys.slots(u) - 0.25).max() < 1e-5
+    assert np.abs(small_keys.slots(v) + 0.5).max() < 1e-5
+
+
+def test_saved_keys_stay_under_their_limit(small_keys: Keys) -> None:
+    parameters = small_keys.parameters
+    for saved, relinearisation in (
+        (small_keys.public_bytes, False),
+        (small_keys.relinearisation_bytes, True),
+    ):
+        limit = key_bytes_limit(parameters, relinearisation=relinearisation)
+        assert 0.9 * limit < len(seal_payload(saved, limit)) <= limit
+
+
+@pytest.mark.parametrize(
+    ("at", "new"),
+    [
+        (0, b"XPCT"),
+        (4, b"\x02"),  # version
+        (5, b"\x01"),  # seeded
+        (6, struct.pack("<H", 3)),  # polynomials
+        (8, struct.pack("<I", 32768)),  # N
+        (12, struct.pack("<I", 3)),  # primes
+        (16, struct.pack("<d", float("nan"))),
+        (16, struct.pack("<d", 0.0)),
+        (16, struct.pack("<d", 2.0**130)),
+        (HEAD, b"\xff\xff\xff\xff"),  # a residue beyond its prime
+    ],
+)
+def test_a_changed_ciphertext_is_refused(
+    small_keys: Keys, blob: bytes, at: int, new: bytes
+) -> None:
+    shape = feature_shape(small_keys.parameters)
+    with pytest.raises(MalformedBlobError):
+        unpack_ciphertext(small_keys.parameters, changed(blob, at, new), shape)
+
+
+def test_wrong_lengths_levels_and_scales_are_refused(small_keys: Keys, blob: bytes) -> None:
+    parameters = small_keys.parameters
+    shape = feature_shape(parameters)
+    for wrong in (b"", blob[:10], blob[:-1], blob + b"\0"):
+        with pytest.raises(MalformedBlobError, match="bytes"):
+            unpack_ciphertext(parameters, wrong, shape)
+    with pytest.raises(MalformedBlobError):
+        unpack_ciphertext(parameters, blob, CiphertextShape(1))
+    with pytest.raises(MalformedBlobError, match="scale"):
+        unpack_ciphertext(parameters, blob, shape, scale=2.0**30)
+
+
+def test_a_transparent_ciphertext_is_refused(small_keys: Keys, blob: bytes) -> None:
+    half = (len(blob) - HEAD) // 2
+    transparent = blob[: HEAD + half] + bytes(half)
+    with pytest.raises(MalformedBlobError, match="transparent"):
+        unpack_ciphertext(small_keys.parameters, transparent, feature_shape(small_keys.parameters))
+
+
+def test_a_decompression_bomb_is_stopped(small_keys: Keys) -> None:
+    body = zstandard.ZstdCompressor().compress(bytes(200 * 2**20))
+    bomb = struct.pack("<HBBBBHQ", 0xA15E, 16, 4, 3, 2, 0, 16 + len(body)) + body
+    with pytest.raises(BlobTooLargeError):
+        load_public_key(small_keys.parameters, bomb)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:8], lambda b: b"\0" + b[1:]])
+def test_damaged_keys_are_refused(small_keys: Keys, damage) -> None:
+    with pytest.raises(MalformedBlobError):
+        load_public_key(small_keys.parameters, damage(small_keys.public_bytes))
+    with pytest.raises(MalformedBlobError):
+        load_relinearisation_keys(small_keys.parameters, damage(small_keys.relinearisation_bytes))
+
+
+def test_keys_of_another_kind_or_set_are_refused(small_keys: Keys, keys: Keys) -> None:
+    with pytest.raises((MalformedBlobError, BlobTooLargeError)):
+        load_public_key(small_keys.parameters, small_keys.relinearisation_bytes)
+    with pytest.raises(MalformedBlobError):
+        load_relinearisation_keys(small_keys.parameters, small_keys.public_bytes)
+    with pytest.raises((MalformedBlobError, BlobTooLargeError)):
+        load_public_key(small_keys.parameters, keys.public_bytes)
+
+
+def secret_key_bytes(keys: Keys) -> bytes:
+    generator = seal.KeyGenerator(keys.parameters.ring.context)
+    return save_to_bytes(generator.secret_key().save)
+
+
+def test_a_secret_key_is_refused_by_name(small_keys: Keys) -> None:
+    saved = secret_key_bytes(small_keys)
+    for load in (load_public_key, load_relinearisation_keys):
+        with pytest.raises(SecretKeyRefusedError, match="secret key"):
+            load(small_keys.parameters, saved)
+
+
+def test_a_tenseal_context_with_its_secret_key_is_refused() -> None:
+    context = ts.context(ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 60])
+    with pytest.raises(SecretKeyRefusedError, match="context"):
+        refuse_secret_key(context.serialize(save_secret_key=True))
+    context.make_context_public()
+    refuse_secret_key(context.serialize())
+
+
+def test_public_material_is_not_taken_for_a_secret_key(small_keys: Keys, blob: bytes) -> None:
+    for harmless in (small_keys.public_bytes, small_keys.relinearisation_bytes, blob, b""):
+        refuse_secret_key(harmless)
+
+
+def test_seal_errors_do_not_escape(small_keys: Keys) -> None:
+    ciphertext = seal.Ciphertext()
+    with pytest.raises(MalformedBlobError):
+        load_from_bytes(
+            lambda path: ciphertext.load(small_keys.parameters.ring.context, path), b"nothing"
+        )
