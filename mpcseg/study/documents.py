@@ -1,0 +1,110 @@
+"""Reading TOML documents into checked models, with errors a person can act on."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mpcseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The content of a file that a configuration names.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error ("the study file").
+
+    Raises:
+        ConfigError: the file is absent or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{what} {path} does not exist", "Check the path and the working directory."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{what} {path} cannot be read: {error.strerror or 'unknown reason'}",
+            "Check that it is a file and that this user may read it.",
+        ) from None
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """A TOML file as plain data.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error ("the study file").
+
+    Raises:
+        ConfigError: the file is absent, cannot be read or is not TOML.
+    """
+    content = read_bytes(path, what)
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what} {path} is not UTF-8 text", "Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{what} {path} is not valid TOML: {error}", "Compare it with the template in parties/."
+        ) from None
+
+
+def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str = "") -> Model:
+    """Make a model of plain data.
+
+    Args:
+        model: the model's class.
+        data: what was read.
+        source: where it came from, for the error ("the study file study.toml").
+        hint: what to do when it does not fit; a default points to the templates.
+
+    Raises:
+        ConfigError: a field is missing, unknown or wrong; names the first few.
+    """
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        raise ConfigError(
+            f"{source}: {'; '.join(_sentence(detail, data) for detail in details[:3])}",
+            hint or "Compare it with the template in parties/.",
+        ) from None
+
+
+def _sentence(detail: ErrorDetails, data: Mapping[str, Any]) -> str:
+    where = _where(detail["loc"], data)
+    if detail["type"] == "missing":
+        return f"field {where} is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"field {where} is unknown"
+    message = detail["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{where}: {message}" if where else message
+
+
+def _where(location: tuple[str | int, ...], data: Any) -> str:
+    """A path such as ``features 'monetary' lower``; list entries go by name where they have one."""
+    words: list[str] = []
+    here: Any = data
+    for step in location:
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            here = None
+        if isinstance(step, int):
+            name = here.get("name") if isinstance(here, Mapping) else None
+            words.append(f"'{name}'" if isinstance(name, str) and name else f"number {step + 1}")
+        else:
+            words.append(step)
+    return " ".join(words)

@@ -1,0 +1,60 @@
+"""The schedule on real customers, with sums in the clear, against scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+
+from mpcseg.reference.metrics import inertia
+from mpcseg.study.schedule import Schedule
+from tests.unit.study.clear_study import run_clear
+
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not at {DATA}"),
+    # Ten rounds from one start end before scikit-learn has converged; that is the point here.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+IDENTIFIERS_AND_LABELS = ["customer_id", "CustomerID", "Channel", "Region"]
+NOT_LOGGED = ["recency_days", "tenure_days", "active_span_days"]
+
+
+def scaled(name: str) -> tuple[np.ndarray, list[str]]:
+    table = pd.read_csv(DATA / f"{name}.csv").drop(columns=IDENTIFIERS_AND_LABELS, errors="ignore")
+    for column in table.columns.difference(NOT_LOGGED):
+        table[column] = np.log1p(table[column])
+    values = table.to_numpy(dtype=float)
+    low, high = values.min(axis=0), values.max(axis=0)
+    return 2 * (values - low) / (high - low) - 1, list(table.columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "k", "sharp"),
+    [
+        ("cdnow_rfm", 2, (15, 15)),
+        ("cdnow_rfm", 3, (15, 15)),
+        ("cdnow_rfm", 5, (7, 15)),
+        ("cdnow_rfm", 8, (7, 15)),
+        ("cdnow_rfm", 8, (15, 15)),
+        ("wholesale", 3, (15, 15)),
+        ("wholesale", 5, (7, 15)),
+    ],
+)
+def test_ten_rounds_are_as_good_as_scikit_learn(name: str, k: int, sharp: tuple[int, ...]) -> None:
+    records, features = scaled(name)
+    schedule = Schedule(
+        n_clusters=k, n_rounds=10, feature_names=features, blunt=(7, 7), sharp=sharp, seed=0
+    )
+    result = run_clear(schedule, np.array_split(records, 3), k)
+    reached = inertia(records, result.cluster_centers, result.feature_weights)
+
+    root = np.sqrt(result.feature_weights)
+    start = result.starting_centers * root
+    same_start = KMeans(k, init=start, n_init=1, max_iter=10, tol=0).fit(records * root)
+    best = KMeans(k, n_init=10, random_state=0, tol=1e-6).fit(records * root)
+    assert reached / same_start.inertia_ <= 1.002
+    assert reached / best.inertia_ <= 1.02
+    # What the key node reports from sums alone is the inertia to about 1 %.
+    assert result.inertia == pytest.approx(reached, rel=0.012)
