@@ -1,0 +1,13 @@
+"""Evaluates rounds on ciphertexts in worker processes of the compute node.
+
+A round is cut into tasks on files (:mod:`mpcseg.engine.tasks`), ordered by what they need
+(:mod:`mpcseg.engine.graph`) and run by processes that each hold the evaluation keys
+(:mod:`mpcseg.engine.pool`). Results pass through files, so a task whose worker dies is simply run
+again.
+"""
+
+from mpcseg.engine.evaluation import Engine
+from mpcseg.engine.rounds import RoundWork
+from mpcseg.engine.tasks import BlockFiles
+
+__all__ = ["BlockFiles", "Engine", "RoundWork"]

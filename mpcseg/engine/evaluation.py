@@ -1,0 +1,143 @@
+"""Runs rounds on the worker processes of a compute node."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from mpcseg.ckks.parameters import ParameterSet
+from mpcseg.ckks.slot_sum import SEED_BYTES
+from mpcseg.engine.graph import TaskGraph
+from mpcseg.engine.pool import WorkerProcess
+from mpcseg.engine.rounds import RoundTasks, RoundWork
+from mpcseg.errors import ProtocolError
+
+Progress = Callable[[int, int], None]
+"""Called with finished and total tasks, from the event loop."""
+
+
+class Engine:
+    """Evaluates rounds on ciphertexts. Compute node; needs no secret key.
+
+    Args:
+        parameters: of the study.
+        storage: folder for intermediates; they are ciphertexts, and deleted after each round.
+        workers: processes; one for each core is best.
+    """
+
+    def __init__(self, parameters: ParameterSet, storage: Path, workers: int) -> None:
+        self._parameters = parameters
+        self._storage = storage
+        self._n_workers = workers
+        self._workers: list[WorkerProcess] = []
+        self._peaks: dict[int, float] = {}
+
+    async def start(self, public_key: Path, relinearisation_keys: Path) -> None:
+        """Start the worker processes and have them load the keys.
+
+        Raises:
+            MalformedBlobError: the files are not keys of this parameter set.
+            WorkerError: the processes do not start.
+        """
+        self._workers = [
+            WorkerProcess(self._parameters, public_key, relinearisation_keys)
+            for _ in range(self._n_workers)
+        ]
+        await asyncio.gather(*(worker.run(()) for worker in self._workers))
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that run now."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def worker_restarts(self) -> int:
+        """How often a worker died and was replaced."""
+        return sum(worker.restarts for worker in self._workers)
+
+    @property
+    def peak_rss_mb(self) -> float:
+        """Sum of the worker processes' largest resident memory so far."""
+        return sum(sorted(self._peaks.values())[-self._n_workers :])
+
+    async def run_round(self, work: RoundWork, on_progress: Progress) -> list[bytes]:
+        """Evaluate a round.
+
+        Args:
+            work: the round; a pair's evaluation starts when its hyperplane has arrived.
+            on_progress: called after each task.
+
+        Returns:
+            Masked slot sums as blobs, in the order of the round's sums (row-major).
+
+        Raises:
+            MalformedBlobError: an uploaded ciphertext is not what it must be.
+            WorkerError: a worker dies again and again.
+        """
+        if not self._workers:
+            raise ProtocolError("A round was asked for before the evaluation keys were there.")
+        scratch = self._storage / f"round-{work.index}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            tasks = RoundTasks(work, scratch, secrets.token_bytes(SEED_BYTES))
+            run = _Run(work, tasks, on_progress)
+            await run.finish(self._workers, self._peaks)
+            return [path.read_bytes() for path in tasks.releases]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def close(self) -> None:
+        """End the worker processes; a round that runs is given up."""
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+
+class _Run:
+    """One round under way: hyperplanes that arrive, workers that take tasks."""
+
+    def __init__(self, work: RoundWork, tasks: RoundTasks, on_progress: Progress) -> None:
+        self._work = work
+        self._tasks = tasks
+        self._on_progress = on_progress
+        self._graph = TaskGraph()
+        self._changed = asyncio.Condition()
+        tasks.add_sums(self._graph)
+
+    async def finish(self, workers: Sequence[WorkerProcess], peaks: dict[int, float]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pair, arrival in enumerate(self._work.hyperplanes):
+                    group.create_task(self._await_hyperplane(pair, arrival))
+                for worker in workers:
+                    group.create_task(self._work_off(worker, peaks))
+        except BaseExceptionGroup as failures:
+            # The first failure cancelled the others; it is the one to tell.
+            raise failures.exceptions[0] from None
+
+    async def _await_hyperplane(self, pair: int, arrival: Awaitable[Sequence[Path]]) -> None:
+        hyperplane = await arrival
+        async with self._changed:
+            self._tasks.add_signs(self._graph, pair, hyperplane)
+            self._changed.notify_all()
+
+    async def _work_off(self, worker: WorkerProcess, peaks: dict[int, float]) -> None:
+        affinity = None
+        while True:
+            async with self._changed:
+                while (taken := self._graph.take(affinity)) is None:
+                    if self._graph.complete:
+                        return
+                    await self._changed.wait()
+            key, node = taken
+            affinity = node.affinity
+            report = await worker.run((node.task,))
+            peaks[report.worker] = report.peak_rss_mb
+            async with self._changed:
+                self._graph.finish(key)
+                self._changed.notify_all()
+            self._on_progress(self._graph.finished, self._work.n_tasks)

@@ -1,0 +1,152 @@
+"""Cuts a round into tasks (docs/protocol.md sections 3 and 5). Compute node; no IO."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mpcseg.ckks.assignment import pairs_of_cluster, start_level
+from mpcseg.engine.graph import Node, TaskGraph
+from mpcseg.engine.tasks import BlockFiles, MomentsTask, ReleaseTask, SignTask, WeighTask
+
+BLOCKS_PER_SUM = 4
+"""Blocks whose weighted sums one task adds up."""
+
+RoundKind = Literal["moments", "lloyd", "profile"]
+
+_FIRST_STAGE, _SUM_STAGE, _RELEASE_STAGE = range(3)
+
+
+@dataclass(frozen=True)
+class RoundWork:
+    """A round as the compute node runs it.
+
+    Attributes:
+        kind: of the round.
+        index: of the round within the study; names its files and its releases.
+        sign: stage degrees; empty for moments.
+        n_clusters: k.
+        blocks: of all parties.
+        hyperplanes: for each pair of clusters, resolves to its d + 1 files when they have
+            arrived; evaluation begins with the first. Empty for moments.
+    """
+
+    kind: RoundKind
+    index: int
+    sign: tuple[int, ...]
+    n_clusters: int
+    blocks: Sequence[BlockFiles]
+    hyperplanes: Sequence[Awaitable[Sequence[Path]]] = field(default=(), repr=False)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return len(self.blocks[0].features)
+
+    @property
+    def n_columns(self) -> int:
+        """Slot sums for each cluster, or in all for moments."""
+        d = self.n_features
+        by_kind = {"moments": 1 + d + d * (d + 1) // 2, "lloyd": d + 1, "profile": 2 * d + 1}
+        return by_kind[self.kind]
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks of the whole round."""
+        groups = len(self.groups())
+        if self.kind == "moments":
+            return groups + 1
+        return len(self.hyperplanes) * len(self.blocks) + self.n_clusters * (groups + 1)
+
+    def groups(self) -> list[range]:
+        """Indices of the blocks that are added up in one task."""
+        n = len(self.blocks)
+        return [range(i, min(i + BLOCKS_PER_SUM, n)) for i in range(0, n, BLOCKS_PER_SUM)]
+
+
+class RoundTasks:
+    """Adds a round's tasks to a graph.
+
+    Args:
+        work: the round.
+        scratch: folder of the intermediates, deleted after the round.
+        seed: the round's secret seed for masks.
+    """
+
+    def __init__(self, work: RoundWork, scratch: Path, seed: bytes) -> None:
+        self._work = work
+        self._scratch = scratch
+        self._seed = seed
+        self.releases: list[Path] = []
+        """Files of the masked slot sums, in the order of the round's sums."""
+
+    def add_sums(self, graph: TaskGraph) -> None:
+        """Add everything that comes after the signs; for moments, that is all."""
+        if self._work.kind == "moments":
+            self._add_moments(graph)
+        else:
+            for cluster in range(self._work.n_clusters):
+                self._add_cluster(graph, cluster)
+
+    def add_signs(self, graph: TaskGraph, pair: int, hyperplane: Sequence[Path]) -> None:
+        """Add the sign tasks of a pair whose hyperplane has arrived."""
+        work = self._work
+        level = start_level(work.n_clusters, work.sign)
+        for index, block in enumerate(work.blocks):
+            output = self._sign_file(pair, index)
+            task = SignTask(block, tuple(hyperplane), work.sign, level, output)
+            graph.add(("sign", pair, index), Node(task, _FIRST_STAGE, affinity=pair))
+
+    def _add_moments(self, graph: TaskGraph) -> None:
+        work = self._work
+        partials, keys = [], []
+        for group in work.groups():
+            outputs = self._files(f"moments-{group.start}", work.n_columns)
+            blocks = tuple(work.blocks[i] for i in group)
+            key = ("moments", group.start)
+            graph.add(key, Node(MomentsTask(blocks, outputs), _SUM_STAGE))
+            partials.append(outputs)
+            keys.append(key)
+        self._add_release(graph, "moments", tuple(partials), keys)
+
+    def _add_cluster(self, graph: TaskGraph, cluster: int) -> None:
+        work = self._work
+        pairs = pairs_of_cluster(cluster, work.n_clusters)
+        partials, keys = [], []
+        for group in work.groups():
+            outputs = self._files(f"sum-{cluster}-{group.start}", work.n_columns)
+            task = WeighTask(
+                cluster=cluster,
+                n_clusters=work.n_clusters,
+                blocks=tuple(work.blocks[i] for i in group),
+                signs=tuple(tuple(self._sign_file(p, i) for p in pairs) for i in group),
+                squares=work.kind == "profile",
+                outputs=outputs,
+            )
+            key = ("weigh", cluster, group.start)
+            signs = [("sign", pair, i) for pair in pairs for i in group]
+            graph.add(key, Node(task, _SUM_STAGE), signs)
+            partials.append(outputs)
+            keys.append(key)
+        self._add_release(graph, f"cluster-{cluster}", tuple(partials), keys)
+
+    def _add_release(
+        self,
+        graph: TaskGraph,
+        name: str,
+        partials: tuple[tuple[Path, ...], ...],
+        waits_for: Sequence[Hashable],
+    ) -> None:
+        outputs = self._files(f"release-{name}", self._work.n_columns)
+        labels = tuple(f"{self._work.index}/{path.name}" for path in outputs)
+        task = ReleaseTask(partials, outputs, labels, self._seed)
+        graph.add(("release", name), Node(task, _RELEASE_STAGE), waits_for)
+        self.releases.extend(outputs)
+
+    def _sign_file(self, pair: int, block: int) -> Path:
+        return self._scratch / f"sign-{pair}-{block}"
+
+    def _files(self, name: str, count: int) -> tuple[Path, ...]:
+        return tuple(self._scratch / f"{name}-{column}" for column in range(count))

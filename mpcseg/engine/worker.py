@@ -1,0 +1,123 @@
+"""What a worker process holds: evaluation keys, a circuit, recently used ciphertexts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Protocol
+
+import tenseal.sealapi as seal
+
+from mpcseg.ckks.circuit import Circuit, Encrypted, SealBackend
+from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
+from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, parameter_set
+from mpcseg.ckks.serialization import CiphertextShape, load_from_path, unpack_ciphertext
+from mpcseg.ckks.slot_sum import SlotSumMask
+
+CACHE_BYTES = 512 * 2**20
+"""Loaded ciphertexts that one worker keeps: the blocks and hyperplanes it uses again and again."""
+
+
+class Worker:
+    """One process's circuit and caches. Compute node; no secret key.
+
+    Args:
+        parameters: of the study.
+        public_key: as received.
+        relinearisation_keys: as received.
+    """
+
+    def __init__(
+        self, parameters: ParameterSet, public_key: bytes, relinearisation_keys: bytes
+    ) -> None:
+        self.parameters = parameters
+        keys = load_relinearisation_keys(parameters, relinearisation_keys)
+        self.circuit = Circuit(parameters, SealBackend(parameters, keys))
+        self.mask = SlotSumMask(parameters, load_public_key(parameters, public_key))
+        self._cache: OrderedDict[tuple[Path, int], Encrypted] = OrderedDict()
+
+    def load(self, path: Path, shape: CiphertextShape, level: int | None = None) -> Encrypted:
+        """A ciphertext that came over the wire, lowered to ``level``; kept for the next task.
+
+        Raises:
+            MalformedBlobError: not a ciphertext of that shape.
+        """
+        level = shape.level if level is None else level
+        found = self._cache.get((path, level))
+        if found is None:
+            loaded = unpack_ciphertext(self.parameters, path.read_bytes(), shape)
+            found = self._cache[path, level] = self.circuit.lower(loaded, level)
+            self._shrink_cache()
+        self._cache.move_to_end((path, level))
+        return found
+
+    def _shrink_cache(self) -> None:
+        polynomial = 8 * self.parameters.poly_modulus_degree
+        total = sum(2 * (level + BOTTOM_PRIMES) * polynomial for _, level in self._cache)
+        while total > CACHE_BYTES and len(self._cache) > 1:
+            (_, level), _ = self._cache.popitem(last=False)
+            total -= 2 * (level + BOTTOM_PRIMES) * polynomial
+
+    def load_intermediate(self, path: Path) -> Encrypted:
+        """A ciphertext that another task of this node wrote."""
+        ciphertext = seal.Ciphertext()
+        load_from_path(lambda name: ciphertext.load(self.parameters.ring.context, name), path)
+        level = ciphertext.coeff_modulus_size() - BOTTOM_PRIMES
+        return Encrypted(ciphertext, level, ciphertext.scale, ciphertext.size())
+
+    @staticmethod
+    def save_intermediate(encrypted: Encrypted, path: Path) -> None:
+        """Write a ciphertext for another task of this node."""
+        encrypted.payload.save(str(path))
+
+
+class Task(Protocol):
+    """A piece of a round. Pickled to a worker; reads and writes files; may be run twice."""
+
+    def run(self, worker: Worker) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What the node learns of a finished task beside its files."""
+
+    worker: int
+    peak_rss_mb: float
+
+
+_worker: list[Worker] = []
+
+
+def initialise(parameters: str, public_key: Path, relinearisation_keys: Path) -> None:
+    """Prepare this process; runs once, in the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle.
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _worker.append(
+        Worker(
+            parameter_set(parameters), public_key.read_bytes(), relinearisation_keys.read_bytes()
+        )
+    )
+
+
+def run(tasks: Sequence[Task]) -> TaskReport:
+    """Run tasks in this process; called in the worker."""
+    for task in tasks:
+        task.run(_worker[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    return TaskReport(os.getpid(), peak)
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
