@@ -28,6 +28,10 @@ class MpcsegError(Exception):
         self.message = message
         self.hint = hint
 
+    def for_others(self) -> MpcsegError:
+        """What other nodes are told of it; the same, unless the message speaks of data."""
+        return self
+
     def __reduce__(self) -> tuple[type[MpcsegError], tuple[str, str]]:
         """Pickle with the hint: errors cross from worker processes to their node."""
         return type(self), (self.message, self.hint)
@@ -61,6 +65,11 @@ class DataError(MpcsegError):
     code = "data"
     exit_status = 20
     grpc_status = "INVALID_ARGUMENT"
+
+    def for_others(self) -> MpcsegError:
+        """The kind of error alone: names of files and numbers of records stay at home."""
+        kind = (type(self).__doc__ or "").partition("\n")[0]
+        return type(self)(kind, "The node where it happened knows more.")
 
 
 class UnreadableTableError(DataError):
@@ -124,6 +133,13 @@ class TransformDomainError(DataError):
 
     code = "transform_domain"
     exit_status = 29
+
+
+class TooManyRecordsError(DataError):
+    """A party brings more records than the study allows it."""
+
+    code = "too_many_records"
+    exit_status = 34
 
 
 # --- keys and parameters -------------------------------------------------------------------

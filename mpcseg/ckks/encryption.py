@@ -19,7 +19,7 @@ def feature_shape(parameters: ParameterSet) -> CiphertextShape:
 
 
 PRESENCE_SHAPE = CiphertextShape(SUM_LEVEL)
-"""Presence enters only the last product: uploading it at that level saves four fifths of it."""
+"""Presence enters only the last product: uploading it at that level saves three quarters of it."""
 
 
 class BlockEncryptor:

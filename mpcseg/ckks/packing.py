@@ -1,35 +1,88 @@
-"""Feature-major packing of records into blocks (docs/protocol.md section 2). Party node only."""
+"""Feature-major packing of records into blocks (docs/protocol.md section 2).
+
+Parties that agree on how many records they bring at most can share a block: each fills a slot
+range of its own, zero elsewhere, and the compute node adds their ciphertexts.
+"""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mpcseg.errors import TooManyRecordsError
 
 Block = NDArray[np.float64]
 """Shape (d + 1, slots): one row per feature, then presence (1 for a record, 0 for padding)."""
 
 
-def pack_blocks(records: NDArray[np.float64], slots: int) -> list[Block]:
-    """Shuffle records and pack them into as few blocks as hold them.
+@dataclass(frozen=True)
+class SlotRange:
+    """A party's place in a block that several parties fill.
+
+    Attributes:
+        group: parties of one group share a block.
+        start: its first slot.
+        length: records it may bring.
+    """
+
+    group: int
+    start: int
+    length: int
+
+
+def allot_slots(most_records: Sequence[int | None], slots: int) -> tuple[SlotRange | None, ...]:
+    """Let small parties share blocks; every node derives the same ranges from the study.
+
+    Args:
+        most_records: agreed for each party; None for a party that does not say.
+        slots: records per block.
+
+    Returns:
+        For each party its range, or None where it fills blocks of its own. First-fit decreasing.
+    """
+    filled: list[int] = []
+    ranges: dict[int, SlotRange] = {}
+    small = [(n, party) for party, n in enumerate(most_records) if n is not None and n <= slots]
+    for n, party in sorted(small, key=lambda item: (-item[0], item[1])):
+        group = next((g for g, used in enumerate(filled) if used + n <= slots), len(filled))
+        if group == len(filled):
+            filled.append(0)
+        ranges[party] = SlotRange(group, filled[group], n)
+        filled[group] += n
+    return tuple(ranges.get(party) for party in range(len(most_records)))
+
+
+def pack_blocks(
+    records: NDArray[np.float64], slots: int, place: SlotRange | None = None
+) -> list[Block]:
+    """Shuffle records and pack them into as few blocks as hold them. Party node.
 
     Args:
         records: shape (n, d), scaled to [-1, 1].
         slots: records per block.
+        place: the party's range of one shared block; None for blocks of its own.
 
     Returns:
-        ceil(n / slots) blocks; where presence is 0, so are the features.
+        ceil(n / slots) blocks, or the one shared block; where presence is 0, so are the features.
+
+    Raises:
+        TooManyRecordsError: more records than the range holds.
     """
-    records = records[_random_order(len(records))]
-    blocks = []
-    for start in range(0, len(records), slots):
-        part = records[start : start + slots]
-        block = np.zeros((records.shape[1] + 1, slots))
-        block[:-1, : len(part)] = part.T
-        block[-1, : len(part)] = 1.0
-        blocks.append(block)
-    return blocks
+    place = place or SlotRange(0, 0, slots * max(1, -(-len(records) // slots)))
+    if len(records) > place.length:
+        raise TooManyRecordsError(
+            f"The table has {len(records)} records; the study allows this party {place.length}.",
+            "Agree on a larger most_records in the study file.",
+        )
+    rows = np.zeros((records.shape[1] + 1, -(-(place.start + place.length) // slots) * slots))
+    stop = place.start + len(records)
+    rows[:-1, place.start : stop] = records[_random_order(len(records))].T
+    rows[-1, place.start : stop] = 1.0
+    return [rows[:, i : i + slots] for i in range(0, rows.shape[1], slots)]
 
 
 def _random_order(n: int) -> NDArray[np.intp]:

@@ -6,14 +6,16 @@ noise that CKKS would add, and their operations counted.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import rfc8785
 from numpy.typing import NDArray
 
 from mpcseg.ckks import assignment
@@ -21,7 +23,14 @@ from mpcseg.ckks.assignment import SUM_LEVEL, start_level
 from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.costs import CostModel, Counts
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
-from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet, max_levels, parameter_set
+from mpcseg.ckks.packing import SlotRange, allot_slots
+from mpcseg.ckks.parameters import (
+    BOTTOM_PRIMES,
+    TARGET_SCALE,
+    ParameterSet,
+    max_levels,
+    parameter_set,
+)
 from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes
 from mpcseg.ckks.sign import evaluate_sign
 from mpcseg.ckks.simulation import ClearBackend
@@ -76,7 +85,9 @@ class Plan:
         n_clusters: k.
         n_features: d.
         n_rounds: Lloyd rounds at most.
-        blocks_per_party: blocks that each party uploads.
+        n_blocks: blocks of all parties, those that several share counted once.
+        n_uploads: blocks that cross the wire.
+        slot_ranges: each party's place in a shared block, or None.
         sharp: sign of late rounds and profile.
         blunt: sign of early rounds.
     """
@@ -85,14 +96,22 @@ class Plan:
     n_clusters: int
     n_features: int
     n_rounds: int
-    blocks_per_party: tuple[int, ...]
+    n_blocks: int
+    n_uploads: int
+    slot_ranges: tuple[SlotRange | None, ...]
     sharp: tuple[int, ...] = SHARP
     blunt: tuple[int, ...] = BLUNT
 
-    @property
-    def n_blocks(self) -> int:
-        """Blocks of all parties."""
-        return sum(self.blocks_per_party)
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that nodes must plan alike: ring, circuits, polynomials."""
+        signs = [
+            (sign, [stage.tolist() for stage in sign_for(sign).stages])
+            for sign in (self.sharp, self.blunt)
+        ]
+        ranges = [place and (place.group, place.start, place.length) for place in self.slot_ranges]
+        content: Any = (self.parameters.digest, self.n_clusters, self.n_features, signs, ranges)
+        return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
 
     @property
     def n_pairs(self) -> int:
@@ -146,6 +165,13 @@ class Plan:
         releases = costs.total(self.release_counts(self.round_columns(profile=profile)))
         return self.n_blocks * per_block + releases
 
+    @cached_property
+    def most_records(self) -> int:
+        """Records over all parties that a slot sum has room for; the two bottom primes bound it."""
+        q0, q1 = self.parameters.primes[:BOTTOM_PRIMES]
+        scale = _Simulation(self, self.sharp).release_scale()
+        return int(q0 * q1 / 2 / (scale * 2.0 / self.parameters.poly_modulus_degree))
+
     @property
     def upload_bytes_per_block(self) -> int:
         """From a party to the compute node, once a study."""
@@ -177,6 +203,7 @@ def plan_study(
     n_features: int,
     n_rounds: int,
     records_per_party: Sequence[int] = (),
+    most_records: Sequence[int | None] = (),
     parameter_set_name: str = "planned",
 ) -> Plan:
     """Choose the smallest parameter set that carries a study. Any node, before a key exists.
@@ -185,7 +212,10 @@ def plan_study(
         n_clusters: k, 2 at least.
         n_features: d, 1 at least.
         n_rounds: Lloyd rounds, 1 at least.
-        records_per_party: expected numbers; without them one block is planned for one party.
+        records_per_party: expected numbers, for predictions only; without them, each party is
+            planned with what it may bring at most, or with one block.
+        most_records: what each party may bring at most as the study has it, or None; small
+            parties share blocks.
         parameter_set_name: ``planned``, or a set that the study insists on.
 
     Raises:
@@ -205,8 +235,23 @@ def plan_study(
                 "Write parameter_set = 'planned', which means "
                 f"{_smallest(needed, n_clusters).name}.",
             )
-    blocks = tuple(math.ceil(n / parameters.slots) for n in records_per_party) or (1,)
-    return Plan(parameters, n_clusters, n_features, n_rounds, blocks)
+    ranges = allot_slots(most_records or [None] * max(1, len(records_per_party)), parameters.slots)
+    expected = records_per_party or [n or 1 for n in most_records] or [1]
+    own = [
+        math.ceil(n / parameters.slots)
+        for n, place in zip(expected, ranges, strict=True)
+        if place is None
+    ]
+    groups = {place.group for place in ranges if place is not None}
+    return Plan(
+        parameters,
+        n_clusters,
+        n_features,
+        n_rounds,
+        n_blocks=sum(own) + len(groups),
+        n_uploads=sum(own) + len(ranges) - len(own),
+        slot_ranges=ranges,
+    )
 
 
 def _smallest(n_levels: int, n_clusters: int) -> ParameterSet:
@@ -275,6 +320,12 @@ class _Simulation:
 
     def _signs(self) -> list[Encrypted]:
         return [self.sign(pair) for pair in range(self._plan.n_pairs)]
+
+    def release_scale(self) -> float:
+        """Scale of a released sum."""
+        weight = self._weight(0, self._signs())
+        column = self.circuit.lower(self._features[0], SUM_LEVEL)
+        return self.circuit.finish(self.circuit.multiply(weight, column)).scale
 
     def stages(self) -> dict[str, NDArray[np.float64]]:
         signs = self._signs()

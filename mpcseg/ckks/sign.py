@@ -24,6 +24,10 @@ from mpcseg.ckks.parameters import TARGET_SCALE
 from mpcseg.errors import PlanError
 from mpcseg.reference.sign import CompositeSign
 
+SIGN_SCALE = TARGET_SCALE / 2.0
+"""Scale of a sign: (1 + s)/2 is read at twice that, and so the product of many of them stays at
+:data:`TARGET_SCALE`, however many clusters there are."""
+
 LEVELS_OF_DEGREE = {7: 3, 15: 4}
 """Levels that a stage of this degree takes."""
 
@@ -39,14 +43,15 @@ class Factored:
 
 
 def evaluate_sign(circuit: Circuit, t: Encrypted, sign: CompositeSign) -> Encrypted:
-    """P(t) for slots in [-1, 1], at :data:`TARGET_SCALE`. Runs on the compute node.
+    """P(t) for slots in [-1, 1], at :data:`SIGN_SCALE`. Runs on the compute node.
 
     Raises:
         PlanError: a stage has a degree without a circuit.
     """
-    for coefficients in sign.stages:
-        t = _evaluate_stage(circuit, t, coefficients)
-    return t
+    *first, last = sign.stages
+    for coefficients in first:
+        t = _evaluate_stage(circuit, t, coefficients, TARGET_SCALE)
+    return _evaluate_stage(circuit, t, last, SIGN_SCALE)
 
 
 def sign_levels(degrees: tuple[int, ...]) -> int:
@@ -61,12 +66,14 @@ def sign_levels(degrees: tuple[int, ...]) -> int:
     return sum(LEVELS_OF_DEGREE[degree] for degree in degrees)
 
 
-def _evaluate_stage(circuit: Circuit, x: Encrypted, coefficients: NDArray[np.float64]) -> Encrypted:
+def _evaluate_stage(
+    circuit: Circuit, x: Encrypted, coefficients: NDArray[np.float64], scale: float
+) -> Encrypted:
     degree = 2 * len(coefficients) - 1
     sign_levels((degree,))
     if degree == 7:
-        return _degree_7(circuit, x, factor_degree_7(tuple(coefficients)))
-    return _degree_15(circuit, x, *split_degree_15(tuple(coefficients)))
+        return _degree_7(circuit, x, factor_degree_7(tuple(coefficients)), scale)
+    return _degree_15(circuit, x, *split_degree_15(tuple(coefficients)), scale)
 
 
 def _chebyshev_2(circuit: Circuit, x: Encrypted) -> Encrypted:
@@ -87,18 +94,19 @@ def _linear_factor(
     return circuit.finish(circuit.multiply(cx, circuit.add_scalar(u, -factored.root)))
 
 
-def _degree_7(circuit: Circuit, x: Encrypted, factored: Factored) -> Encrypted:
+def _degree_7(circuit: Circuit, x: Encrypted, factored: Factored, scale: float) -> Encrypted:
     u = _chebyshev_2(circuit, x)
     half = factored.linear / 2.0
     square = circuit.finish(circuit.square(circuit.add_scalar(u, half)))
     quadratic = circuit.add_scalar(square, factored.constant - half * half)
     last = circuit.parameters.top_prime(quadratic.level)
-    scale = TARGET_SCALE * last / quadratic.scale
-    linear = _linear_factor(circuit, x, u, factored, scale)
+    linear = _linear_factor(circuit, x, u, factored, scale * last / quadratic.scale)
     return circuit.finish(circuit.multiply(linear, quadratic))
 
 
-def _degree_15(circuit: Circuit, x: Encrypted, high: Factored, low: Factored) -> Encrypted:
+def _degree_15(
+    circuit: Circuit, x: Encrypted, high: Factored, low: Factored, scale: float
+) -> Encrypted:
     u = _chebyshev_2(circuit, x)
     square = circuit.finish(circuit.square(u))
     t4 = circuit.add_scalar(circuit.double(square), -1.0)
@@ -111,13 +119,13 @@ def _degree_15(circuit: Circuit, x: Encrypted, high: Factored, low: Factored) ->
 
     primes = circuit.parameters
     last = primes.top_prime(t8.level)
-    # Scale of q1 (and of the unrelinearised q0 below) such that the sum ends at TARGET_SCALE.
-    q1_scale = TARGET_SCALE * last / t8.scale
+    # Scales such that q1·T8 and q0 agree and their sum ends at ``scale``.
+    q1_scale = scale * last / t8.scale
     b1 = quadratic(high)
     a1_scale = q1_scale * primes.top_prime(b1.level) / b1.scale
     q1 = circuit.finish(circuit.multiply(_linear_factor(circuit, x, u, high, a1_scale), b1))
     b0 = quadratic(low)
-    a0 = _linear_factor(circuit, x, u, low, TARGET_SCALE * last / b0.scale)
+    a0 = _linear_factor(circuit, x, u, low, scale * last / b0.scale)
     q0 = circuit.multiply(circuit.lower(a0, t8.level), circuit.lower(b0, t8.level))
     return circuit.finish(circuit.add(circuit.multiply(q1, t8), q0))
 

@@ -8,8 +8,8 @@ Before a ciphertext leaves, the compute node
 2. adds to the first polynomial a plaintext that is uniform in every coefficient but the constant
    one, where it is zero.
 
-Both are drawn from one secret seed per released ciphertext, so that an auditor who is given the
-seed can replay them; the key node never gets it.
+Both follow from one secret seed a round and the ciphertext's label (HKDF), so that whoever is
+given the seed can replay them; the key node never gets it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,6 @@ again.
 
 from mpcseg.engine.evaluation import Engine
 from mpcseg.engine.rounds import RoundWork
-from mpcseg.engine.tasks import BlockFiles
+from mpcseg.engine.tasks import Block, BlockFiles
 
-__all__ = ["BlockFiles", "Engine", "RoundWork"]
+__all__ = ["Block", "BlockFiles", "Engine", "RoundWork"]

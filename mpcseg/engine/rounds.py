@@ -9,7 +9,7 @@ from typing import Literal
 
 from mpcseg.ckks.assignment import pairs_of_cluster, start_level
 from mpcseg.engine.graph import Node, TaskGraph
-from mpcseg.engine.tasks import BlockFiles, MomentsTask, ReleaseTask, SignTask, WeighTask
+from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
 
 BLOCKS_PER_SUM = 4
 """Blocks whose weighted sums one task adds up."""
@@ -37,13 +37,13 @@ class RoundWork:
     index: int
     sign: tuple[int, ...]
     n_clusters: int
-    blocks: Sequence[BlockFiles]
+    blocks: Sequence[Block]
     hyperplanes: Sequence[Awaitable[Sequence[Path]]] = field(default=(), repr=False)
 
     @property
     def n_features(self) -> int:
         """D."""
-        return len(self.blocks[0].features)
+        return len(self.blocks[0].uploads[0].features)
 
     @property
     def n_columns(self) -> int:

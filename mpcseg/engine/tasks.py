@@ -22,26 +22,35 @@ from mpcseg.reference.sign import sign_for
 
 @dataclass(frozen=True)
 class BlockFiles:
-    """One uploaded block: d feature ciphertexts and presence."""
+    """One block that one party uploaded: d feature ciphertexts and presence."""
 
     features: tuple[Path, ...]
     presence: Path
 
+
+@dataclass(frozen=True)
+class Block:
+    """What rounds work on: one upload, or several with disjoint slot ranges, added up."""
+
+    uploads: tuple[BlockFiles, ...]
+
     def load_features(self, worker: Worker, level: int) -> list[Encrypted]:
         """The d features at ``level``."""
         shape = feature_shape(worker.parameters)
-        return [worker.load(path, shape, level) for path in self.features]
+        columns = zip(*(upload.features for upload in self.uploads), strict=True)
+        return [worker.load(paths, shape, level) for paths in columns]
 
     def load_presence(self, worker: Worker, level: int) -> Encrypted:
         """Presence at ``level``."""
-        return worker.load(self.presence, PRESENCE_SHAPE, level)
+        paths = tuple(upload.presence for upload in self.uploads)
+        return worker.load(paths, PRESENCE_SHAPE, level)
 
 
 @dataclass(frozen=True)
 class SignTask:
     """P(t) for one block and one pair of clusters."""
 
-    block: BlockFiles
+    block: Block
     hyperplane: tuple[Path, ...]
     sign: tuple[int, ...]
     level: int
@@ -51,7 +60,7 @@ class SignTask:
         """Write the sign ciphertext."""
         features = self.block.load_features(worker, self.level)
         shape = CiphertextShape(self.level, seeded=True)
-        hyperplane = [worker.load(path, shape) for path in self.hyperplane]
+        hyperplane = [worker.load((path,), shape) for path in self.hyperplane]
         t = assignment.distance_difference(worker.circuit, features, hyperplane)
         sign = evaluate_sign(worker.circuit, t, sign_for(self.sign))
         worker.save_intermediate(sign, self.output)
@@ -63,7 +72,7 @@ class WeighTask:
 
     cluster: int
     n_clusters: int
-    blocks: tuple[BlockFiles, ...]
+    blocks: tuple[Block, ...]
     signs: tuple[tuple[Path, ...], ...]
     """For each block, the signs of the k - 1 pairs that name the cluster."""
     squares: bool
@@ -75,9 +84,7 @@ class WeighTask:
         blocks = zip(self.blocks, self.signs, strict=True)
         _write_sums(worker, (self._products(worker, *pair) for pair in blocks), self.outputs)
 
-    def _products(
-        self, worker: Worker, block: BlockFiles, signs: tuple[Path, ...]
-    ) -> list[Encrypted]:
+    def _products(self, worker: Worker, block: Block, signs: tuple[Path, ...]) -> list[Encrypted]:
         circuit = worker.circuit
         loaded = [worker.load_intermediate(path) for path in signs]
         factors = assignment.signs_of_cluster(circuit, self.cluster, self.n_clusters, loaded)
@@ -94,7 +101,7 @@ class WeighTask:
 class MomentsTask:
     """Σp, Σx_j and Σx_j·x_l over some blocks."""
 
-    blocks: tuple[BlockFiles, ...]
+    blocks: tuple[Block, ...]
     outputs: tuple[Path, ...]
 
     def run(self, worker: Worker) -> None:
@@ -102,7 +109,7 @@ class MomentsTask:
         sums = (self._moments(worker, block) for block in self.blocks)
         _write_sums(worker, sums, self.outputs)
 
-    def _moments(self, worker: Worker, block: BlockFiles) -> list[Encrypted]:
+    def _moments(self, worker: Worker, block: Block) -> list[Encrypted]:
         plain = [block.load_presence(worker, 0), *block.load_features(worker, 0)]
         features = block.load_features(worker, SUM_LEVEL)
         return plain + assignment.moment_products(worker.circuit, features)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, parameter_set
 from mpcseg.ckks.serialization import CiphertextShape, load_from_path, unpack_ciphertext
 from mpcseg.ckks.slot_sum import SlotSumMask
+from mpcseg.memory import peak_rss_mb
 
 CACHE_BYTES = 512 * 2**20
 """Loaded ciphertexts that one worker keeps: the blocks and hyperplanes it uses again and again."""
@@ -42,22 +43,37 @@ class Worker:
         keys = load_relinearisation_keys(parameters, relinearisation_keys)
         self.circuit = Circuit(parameters, SealBackend(parameters, keys))
         self.mask = SlotSumMask(parameters, load_public_key(parameters, public_key))
-        self._cache: OrderedDict[tuple[Path, int], Encrypted] = OrderedDict()
+        self._cache: OrderedDict[tuple[tuple[Path, ...], int], Encrypted] = OrderedDict()
 
-    def load(self, path: Path, shape: CiphertextShape, level: int | None = None) -> Encrypted:
-        """A ciphertext that came over the wire, lowered to ``level``; kept for the next task.
+    def load(
+        self, paths: tuple[Path, ...], shape: CiphertextShape, level: int | None = None
+    ) -> Encrypted:
+        """The sum of ciphertexts that came over the wire, lowered to ``level``.
+
+        Kept for the next task.
+
+        Args:
+            paths: the blobs; several for a block that several parties fill.
+            shape: what each must be.
+            level: where it is used; None for as it came.
 
         Raises:
             MalformedBlobError: not a ciphertext of that shape.
         """
         level = shape.level if level is None else level
-        found = self._cache.get((path, level))
+        key = (paths, level)
+        found = self._cache.get(key)
         if found is None:
-            loaded = unpack_ciphertext(self.parameters, path.read_bytes(), shape)
-            found = self._cache[path, level] = self.circuit.lower(loaded, level)
+            found = self._cache[key] = reduce(
+                self.circuit.add, [self._load_one(path, shape, level) for path in paths]
+            )
             self._shrink_cache()
-        self._cache.move_to_end((path, level))
+        self._cache.move_to_end(key)
         return found
+
+    def _load_one(self, path: Path, shape: CiphertextShape, level: int) -> Encrypted:
+        loaded = unpack_ciphertext(self.parameters, path.read_bytes(), shape)
+        return self.circuit.lower(loaded, level)
 
     def _shrink_cache(self) -> None:
         polynomial = 8 * self.parameters.poly_modulus_degree
@@ -112,8 +128,7 @@ def run(tasks: Sequence[Task]) -> TaskReport:
     """Run tasks in this process; called in the worker."""
     for task in tasks:
         task.run(_worker[0])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    return TaskReport(os.getpid(), peak)
+    return TaskReport(os.getpid(), peak_rss_mb())
 
 
 def _exit_with_parent() -> None:

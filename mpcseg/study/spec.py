@@ -38,6 +38,9 @@ FeatureName = Annotated[str, StringConstraints(pattern=r"^\w[^\x00-\x1f\x7f]{0,6
 # Canonical JSON (RFC 8785) carries integers as doubles, so that larger seeds would collide.
 LARGEST_SEED = 2**53 - 1
 
+# Relative width of the transformed bounds under which rounding of a double would show.
+_LEAST_WIDTH = 1e-9
+
 _DIGEST_FORMAT = "mpcseg study 1"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
@@ -69,6 +72,9 @@ class FeatureSpec(BaseModel):
             )
         if self.transform == "log1p" and self.lower <= -1:
             raise ValueError(f"log1p needs a lower bound above -1, not {self.lower:g}")
+        low, high = self._transformed_bounds
+        if high - low < _LEAST_WIDTH * max(abs(low), abs(high)):
+            raise ValueError("the bounds are too close together to tell values between them apart")
         return self
 
     def scale(self, values: npt.ArrayLike) -> Array:
@@ -134,6 +140,18 @@ class NodeCard(BaseModel):
         return certificate_fingerprint(self.certificate_pem)
 
 
+class PartyCard(NodeCard):
+    """A party node.
+
+    Attributes:
+        most_records: how many records it brings at most. Parties whose numbers are small enough
+            share a block of ciphertexts, which makes every round cheaper; None for blocks of its
+            own.
+    """
+
+    most_records: int | None = Field(default=None, ge=1)
+
+
 class StudySpec(BaseModel):
     """Everything that the nodes of a study agree on.
 
@@ -159,7 +177,7 @@ class StudySpec(BaseModel):
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     compute: NodeCard
     key: NodeCard
-    parties: tuple[NodeCard, ...] = Field(min_length=1)
+    parties: tuple[PartyCard, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names_and_certificates_are_unique(self) -> Self:
@@ -189,6 +207,11 @@ class StudySpec(BaseModel):
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def most_records(self) -> tuple[int | None, ...]:
+        """What each party brings at most, in the parties' order."""
+        return tuple(party.most_records for party in self.parties)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON (RFC 8785), certificates as fingerprints; 64 hex digits."""
@@ -200,7 +223,9 @@ class StudySpec(BaseModel):
             "features": [feature.model_dump(mode="python") for feature in self.features],
             "compute": _card(self.compute),
             "key": _card(self.key),
-            "parties": [_card(party) for party in self.parties],
+            "parties": [
+                {**_card(party), "most_records": party.most_records} for party in self.parties
+            ],
         }
         return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
 

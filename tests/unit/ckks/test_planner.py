@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,48 @@ def test_impossible_studies(impossible: tuple[int, int, int]) -> None:
     k, d, rounds = impossible
     with pytest.raises(PlanError):
         plan_study(n_clusters=k, n_features=d, n_rounds=rounds)
+
+
+def test_small_parties_share_a_block() -> None:
+    def plan(most: list[int | None], records: list[int] | None = None):
+        return plan_study(
+            n_clusters=5,
+            n_features=2,
+            n_rounds=1,
+            most_records=most,
+            records_per_party=records or [],
+        )
+
+    assert (plan([None, None], [100, 9000]).n_blocks, plan([100, 5000]).n_blocks) == (3, 1)
+    assert plan([100, 5000, 4000]).n_blocks == 2
+    assert plan([100, 5000, 4000]).n_uploads == 3
+    mixed = plan([100, None, 200], [50, 20000, 150])
+    assert (mixed.n_blocks, mixed.n_uploads) == (4, 5)
+    assert mixed.round_seconds(mixed.sharp) == pytest.approx(
+        4 * plan([100]).round_seconds(mixed.sharp), rel=0.05
+    )
+
+
+@pytest.mark.parametrize("n_clusters", [2, 5, 8, 24, 40])
+def test_slot_sums_have_room_for_a_billion_records_with_any_number_of_clusters(
+    n_clusters: int,
+) -> None:
+    plan = plan_study(n_clusters=n_clusters, n_features=1, n_rounds=1)
+    assert plan.most_records > 1e9
+
+
+def test_the_digest_covers_what_nodes_must_plan_alike() -> None:
+    def digest(k: int = 5, most: tuple[int | None, ...] = (None,), name: str = "planned") -> str:
+        return plan_study(
+            n_clusters=k, n_features=2, n_rounds=1, most_records=most, parameter_set_name=name
+        ).digest
+
+    assert digest() == digest()
+    others = {digest(4), digest(most=(100,)), digest(name="ckks-32768-12")}
+    assert len(others | {digest()}) == 4
+
+
+def test_the_digest_covers_the_sign_polynomials() -> None:
+    plan = plan_study(n_clusters=5, n_features=2, n_rounds=1)
+    sharper = dataclasses.replace(plan, sharp=(15, 15))
+    assert sharper.digest != plan.digest

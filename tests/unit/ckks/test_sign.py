@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
-from mpcseg.ckks.sign import evaluate_sign, factor_degree_7, sign_levels, split_degree_15
+from mpcseg.ckks.sign import (
+    SIGN_SCALE,
+    evaluate_sign,
+    factor_degree_7,
+    sign_levels,
+    split_degree_15,
+)
 from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.errors import PlanError
 from mpcseg.reference.sign import CompositeSign, sign_for
@@ -35,7 +41,7 @@ def test_circuit_is_the_polynomial(degrees: tuple[int, ...], switches: int, leve
     assert np.abs(result.payload - sign(T)).max() < 1e-6
     assert key_switches(circuit) == switches
     assert PARAMETERS.n_levels - result.level == levels == sign_levels(degrees) == sign.depth
-    assert result.scale == pytest.approx(TARGET_SCALE, rel=1e-12)
+    assert result.scale == pytest.approx(SIGN_SCALE, rel=1e-12)
 
 
 def test_unknown_degrees_are_refused() -> None:

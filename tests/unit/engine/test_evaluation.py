@@ -13,10 +13,10 @@ import pytest
 
 from mpcseg.ckks.assignment import start_level
 from mpcseg.ckks.encryption import BlockEncryptor
-from mpcseg.ckks.packing import pack_blocks
+from mpcseg.ckks.packing import allot_slots, pack_blocks
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import BlockFiles, Engine, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
 from mpcseg.errors import MalformedBlobError, ProtocolError, WorkerError
 from mpcseg.reference.sign import sign_for
 
@@ -41,7 +41,7 @@ class Study:
         for number, records in enumerate(self.records):
             (block,) = pack_blocks(records, PARAMETERS.slots)
             files = self.write(f"block-{number}", encryptor.encrypt(block))
-            self.blocks.append(BlockFiles(tuple(files[:-1]), files[-1]))
+            self.blocks.append(Block((BlockFiles(tuple(files[:-1]), files[-1]),)))
         self.plane = np.array([0.5, -0.3, 0.1])
 
     def write(self, name: str, blobs) -> list[Path]:
@@ -141,15 +141,41 @@ def test_a_worker_that_always_dies_ends_the_round_in_words(study: Study) -> None
 
 def test_a_damaged_block_ends_the_round_with_its_own_error(study: Study) -> None:
     async def action(engine: Engine) -> None:
-        good = study.blocks[1].features[0]
+        (upload,) = study.blocks[1].uploads
+        good = upload.features[0]
         bad = study.folder / "damaged"
         bad.write_bytes(good.read_bytes()[:-4] + b"\xff\xff\xff\xff")
-        blocks = [study.blocks[0], BlockFiles((bad, good), study.blocks[1].presence)]
+        blocks = [study.blocks[0], Block((BlockFiles((bad, good), upload.presence),))]
         work = RoundWork("lloyd", 1, SIGN, K, blocks, [study.hyperplane()])
         with pytest.raises(MalformedBlobError):
             await engine.run_round(work, lambda *_: None)
         blobs = await engine.run_round(study.work("lloyd"), lambda *_: None)
         assert np.abs(study.decrypt(blobs) - study.expected("lloyd")).max() < 0.01
+
+    run_on_engine(study, action)
+
+
+def test_parties_that_share_a_block_cost_one_and_change_nothing(
+    study: Study, tmp_path: Path
+) -> None:
+    """The same records in three blocks and in three ranges of one block: the same sums."""
+    ranges = allot_slots([N_RECORDS, N_RECORDS, N_RECORDS], PARAMETERS.slots)
+    encryptor = BlockEncryptor(PARAMETERS, study.public.read_bytes())
+    uploads = []
+    for party, (records, place) in enumerate(zip(study.records, ranges, strict=True)):
+        (block,) = pack_blocks(records, PARAMETERS.slots, place)
+        files = study.write(f"shared-{party}", encryptor.encrypt(block))
+        uploads.append(BlockFiles(tuple(files[:-1]), files[-1]))
+
+    async def action(engine: Engine) -> None:
+        for kind in ("moments", "lloyd", "profile"):
+            apart = study.work(kind)
+            planes = [study.hyperplane()] if apart.hyperplanes else []
+            for unused in apart.hyperplanes:
+                unused.close()
+            work = RoundWork(apart.kind, 1, apart.sign, K, [Block(tuple(uploads))], planes)
+            blobs = await engine.run_round(work, lambda *_: None)
+            assert np.abs(study.decrypt(blobs) - study.expected(kind)).max() < 0.01, kind
 
     run_on_engine(study, action)
 

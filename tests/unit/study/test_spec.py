@@ -92,6 +92,11 @@ def test_a_study_is_read_with_the_certificates_it_names(
 REFUSALS = {
     "bounds swapped": ("lower = 0.0", "lower = 6000", "'money'.*lower bound"),
     "bounds equal": ("upper = 730", "upper = 0", "'recency'.*lower bound"),
+    "bounds too close": (
+        "lower = 0\nupper = 730",
+        "lower = 1e9\nupper = 1000000000.5",
+        "'recency'.*too close",
+    ),
     "bound infinite": ("upper = 730", "upper = inf", "'recency'.*finite"),
     "bound is text": ("upper = 730", 'upper = "many"', "'recency' upper"),
     "bound missing": ("upper = 730", "", "'recency' upper is missing"),
@@ -117,6 +122,12 @@ REFUSALS = {
         'certificate = "certificates/notary.pem"',
         "",
         "node 'notary' has no field 'certificate'",
+    ),
+    "no records": ('name = "birch"', 'name = "birch"\nmost_records = 0', "'birch' most_records"),
+    "records of the compute node": (
+        'name = "hub"',
+        'name = "hub"\nmost_records = 9',
+        "compute most_records is unknown",
     ),
     "name with a path": ('name = "hub"', 'name = "../hub"', "compute name"),
     "not TOML": ("n_rounds = 8", "n_rounds = ", "not valid TOML"),
@@ -164,6 +175,7 @@ def test_the_digest_pins_every_field(edited: Edit, certificates: dict[str, bytes
         ('transform = "log1p"', ""),
         ('name = "money"', 'name = "spend"'),
         ('name = "birch"', 'name = "beech"'),
+        ('name = "birch"', 'name = "birch"\nmost_records = 4000'),
         ('[compute]\nname = "hub"', '[compute]\nname = "hub2"'),
         ("", "certificate of alder"),
     ]
