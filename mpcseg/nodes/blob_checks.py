@@ -1,0 +1,102 @@
+"""What a blob must look like at its place, by length before it is read and by content after.
+
+Runs on: compute node; the key node and the parties take the lengths of what they fetch from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpcseg.ckks.assignment import hyperplane_scales, start_level
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.key_material import (
+    key_bytes_limit,
+    load_public_key,
+    load_relinearisation_keys,
+    refuse_secret_key,
+)
+from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
+from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, verify_ciphertext
+from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
+from mpcseg.errors import BlobTooLargeError, MalformedBlobError
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
+
+_KEYS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
+
+
+class BlobChecks:
+    """Lengths and shapes of a study's blobs.
+
+    Args:
+        parameters: of the study.
+        n_clusters: clusters (k).
+        n_features: features per block (d).
+    """
+
+    def __init__(self, parameters: ParameterSet, n_clusters: int, n_features: int) -> None:
+        self._parameters = parameters
+        self._n_clusters = n_clusters
+        self._n_features = n_features
+
+    def limit(self, name: BlobName, sign: tuple[int, ...] = ()) -> int:
+        """Return the length in bytes: exact for ciphertexts, the largest possible for keys.
+
+        Args:
+            name: which blob.
+            sign: degrees of the open round's sign polynomial, for a hyperplane.
+        """
+        if name.kind in _KEYS:
+            relinearisation = name.kind is BlobKind.RELINEARISATION_KEYS
+            return key_bytes_limit(self._parameters, relinearisation=relinearisation)
+        return ciphertext_bytes(self._parameters, self._shape(name, sign))
+
+    def verify_length(self, header: BlobHeader, sign: tuple[int, ...] = ()) -> None:
+        """Check the announced length, before anything is read.
+
+        Raises:
+            BlobTooLargeError: longer than such a blob can be.
+            MalformedBlobError: shorter, where the length is exact.
+        """
+        limit = self.limit(header.name, sign)
+        if header.length > limit:
+            raise BlobTooLargeError(
+                f"{header.name} is announced with {header.length} bytes; {limit} are allowed",
+                "Both nodes must run the same version and the same parameter set.",
+            )
+        if header.name.kind not in _KEYS and header.length != limit:
+            raise MalformedBlobError(
+                f"{header.name} is announced with {header.length} bytes; it must have {limit}",
+                "Both nodes must run the same version and the same parameter set.",
+            )
+
+    def verify_content(self, name: BlobName, path: Path, sign: tuple[int, ...] = ()) -> None:
+        """Check a whole blob that has arrived and is not accepted yet.
+
+        Raises:
+            SecretKeyRefusedError: it holds a secret key.
+            MalformedBlobError: it is not what must stand in its place.
+        """
+        blob = path.read_bytes()
+        refuse_secret_key(blob)
+        if name.kind is BlobKind.PUBLIC_KEY:
+            load_public_key(self._parameters, blob)
+        elif name.kind is BlobKind.RELINEARISATION_KEYS:
+            load_relinearisation_keys(self._parameters, blob)
+        else:
+            shape = self._shape(name, sign)
+            verify_ciphertext(self._parameters, blob, shape, self._scale(name, shape))
+
+    def _shape(self, name: BlobName, sign: tuple[int, ...]) -> CiphertextShape:
+        if name.kind is BlobKind.FEATURE:
+            return feature_shape(self._parameters)
+        if name.kind is BlobKind.PRESENCE:
+            return PRESENCE_SHAPE
+        if name.kind is BlobKind.HYPERPLANE:
+            return CiphertextShape(start_level(self._n_clusters, sign), seeded=True)
+        return SLOT_SUM_SHAPE
+
+    def _scale(self, name: BlobName, shape: CiphertextShape) -> float:
+        if name.kind is BlobKind.HYPERPLANE:
+            scales = hyperplane_scales(self._parameters, shape.level)
+            return scales[1 if name.part == self._n_features else 0]
+        return TARGET_SCALE

@@ -1,0 +1,83 @@
+"""Where the compute node keeps a study's blobs: plain files, gone when the study closes."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpcseg.errors import ConfigError
+from mpcseg.nodes.roles import Caller
+from mpcseg.wire.blobs import header_of
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
+
+_RELEASES = "releases"
+_LOCK = "lock"
+
+
+class BlobStore:
+    """A folder of blobs by node, private to this user and to one compute node at a time.
+
+    Args:
+        storage: folder of the compute node; made if absent. What an earlier study left in its
+            ``study`` folder, after a crash, is removed.
+
+    Raises:
+        ConfigError: the folder cannot be made, or another compute node uses it.
+    """
+
+    def __init__(self, storage: Path) -> None:
+        try:
+            storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (storage / _LOCK).open("w")
+        except OSError as error:
+            raise ConfigError(
+                f"the storage folder {storage} cannot be used: {error.strerror}",
+                "Name a folder in which this user may write.",
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise ConfigError(
+                f"another compute node uses the storage folder {storage}",
+                "Give each compute node a folder of its own.",
+            ) from None
+        self.root = storage / "study"
+        if self.root.exists():
+            shutil.rmtree(self.root)
+        self.root.mkdir(mode=0o700)
+
+    def path(self, owner: Caller, name: BlobName) -> Path:
+        """Return where a node's blob stands; its folder exists."""
+        folder = self.root / f"{owner.role.value}-{owner.name}"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / str(name)
+
+    def release_path(self, name: BlobName) -> Path:
+        """Return where a release stands."""
+        return self.root / _RELEASES / str(name)
+
+    def write_releases(self, index: int, blobs: Sequence[bytes]) -> list[BlobHeader]:
+        """Keep a round's releases for the key node to fetch, in place of the last round's."""
+        folder = self.root / _RELEASES
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        headers = []
+        for item, blob in enumerate(blobs):
+            name = BlobName(BlobKind.RELEASE, round=index, item=item)
+            (folder / str(name)).write_bytes(blob)
+            headers.append(header_of(name, blob))
+        return headers
+
+    def drop(self, owner: Caller, kind: BlobKind) -> None:
+        """Remove a node's blobs of one kind."""
+        for path in (self.root / f"{owner.role.value}-{owner.name}").glob(f"{kind.value}-*"):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove every ciphertext and key, and let go of the folder."""
+        shutil.rmtree(self.root)
+        self._lock.close()

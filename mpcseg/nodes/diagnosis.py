@@ -1,0 +1,99 @@
+"""Why a channel to the compute node keeps failing, in words.
+
+gRPC reports a refused connection and a refused certificate alike as "unavailable". This module
+makes one TLS connection of its own with Python's ssl module and tells them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+import time
+
+from mpcseg.errors import UnknownCertificateError
+from mpcseg.study.identity import Identity
+
+# What a refused certificate looks like from outside. So does a server that is being stopped, but
+# not twice: after a pause nothing listens there any more.
+_CLOSED = "it closes the connection"
+_TRIES = 2
+_PAUSE_SECONDS = 0.5
+
+# The opening of an HTTP/2 connection with empty settings: enough for the server to answer.
+_HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float = 5.0) -> str:
+    """Try the address once and say what is wrong there, as a clause for a message.
+
+    Args:
+        address: "host:port" of the compute node.
+        identity: the caller's own.
+        fingerprint: hex SHA-256 of the compute node's certificate, from the study.
+        timeout: seconds for each step.
+
+    Raises:
+        UnknownCertificateError: one side's certificate is not the one that the other side expects;
+            trying again cannot help.
+    """
+    for _ in range(_TRIES):
+        reason = _diagnose_once(address, identity, fingerprint, timeout)
+        if reason != _CLOSED:
+            return reason
+        time.sleep(_PAUSE_SECONDS)
+    raise UnknownCertificateError(
+        f"the compute node at {address} does not know this node's certificate",
+        "Its study file must name the certificate of this node's identity.",
+    )
+
+
+def _diagnose_once(address: str, identity: Identity, fingerprint: str, timeout: float) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        raw = socket.create_connection((host.strip("[]"), int(port)), timeout)
+    except (OSError, ValueError):
+        return "nothing listens there"
+    with raw:
+        try:
+            tls = _context(identity).wrap_socket(raw)
+        except (ssl.SSLError, OSError):
+            return "what listens there does not speak TLS"
+        with tls:
+            return _diagnose_tls(tls, address, fingerprint)
+
+
+def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:
+    certificate = tls.getpeercert(binary_form=True) or b""
+    if hashlib.sha256(certificate).hexdigest() != fingerprint:
+        raise UnknownCertificateError(
+            f"the node at {address} shows a certificate that the study does not name",
+            "Check the address, and that both sides have the same study file.",
+        )
+    # In TLS 1.3 the client's certificate is judged after the client is done with its handshake:
+    # a server that refuses it closes the connection (gRPC sends no alert) before it says a word.
+    try:
+        tls.sendall(_HTTP2_OPENING)
+        return "the connection breaks off now and then" if tls.recv(1) else _CLOSED
+    except TimeoutError:
+        return "it accepts connections and says nothing"
+    except OSError:
+        return _CLOSED
+
+
+def _context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The certificate is compared with the pinned one afterwards; nothing is sent that matters.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    # ssl reads keys from files only; an anonymous one keeps the private key off the disk.
+    handle = os.memfd_create("identity", os.MFD_CLOEXEC)
+    try:
+        os.write(handle, identity.private_key_pem + b"\n" + identity.certificate_pem)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+    return context

@@ -1,0 +1,53 @@
+"""How a node tells the outside what it is doing, whoever shows it.
+
+A node calls a ``Progress`` and knows nothing about terminals, bars or JSON lines. The compute and
+the party node only ever pass names, counts and seconds; the key node's ``round`` events also hold
+what the rounds released (docs/protocol.md section 1: the key node sees the slot sums).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Where a node reports to. Methods may be called from any thread and return at once."""
+
+    def message(self, text: str) -> None:
+        """Say one plain sentence."""
+        ...
+
+    def start(self, task: str, total: int, unit: str) -> None:
+        """Begin a task ("keys", "encrypt", "upload", "round 3", ...) of ``total`` units."""
+        ...
+
+    def advance(self, task: str, amount: int = 1) -> None:
+        """Report ``amount`` more units of a started task as done."""
+        ...
+
+    def finish(self, task: str) -> None:
+        """End a started task, complete or not."""
+        ...
+
+    def event(self, kind: str, **facts: object) -> None:
+        """Report something that happened, as named facts ("round", "listening", "joined", ...)."""
+        ...
+
+
+class SilentProgress:
+    """A ``Progress`` for a node that nobody watches."""
+
+    def message(self, text: str) -> None:
+        """Drop the sentence."""
+
+    def start(self, task: str, total: int, unit: str) -> None:
+        """Drop the start."""
+
+    def advance(self, task: str, amount: int = 1) -> None:
+        """Drop the advance."""
+
+    def finish(self, task: str) -> None:
+        """Drop the finish."""
+
+    def event(self, kind: str, **facts: object) -> None:
+        """Drop the event."""

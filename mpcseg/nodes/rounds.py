@@ -1,0 +1,182 @@
+"""Runs the rounds that the key node asks for on the engine. Compute node.
+
+A round's evaluation begins as soon as the first pair's hyperplane is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
+from mpcseg.errors import MpcsegError
+from mpcseg.nodes.blob_store import BlobStore
+from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.roles import Caller
+from mpcseg.nodes.study_rules import RoundOrder, block_names
+from mpcseg.nodes.study_state import StudyState
+from mpcseg.wire.names import BlobKind, BlobName
+
+
+class RoundRunner:
+    """One round after the other, each as a task of the event loop.
+
+    Args:
+        state: of the study; told how a round goes and what it releases.
+        store: where the blobs are.
+        engine: evaluates; started by ``start``.
+        progress: the compute node's own.
+        changed: called after the state has changed.
+
+    Attributes:
+        seconds: of evaluation, by round.
+    """
+
+    def __init__(
+        self,
+        state: StudyState,
+        store: BlobStore,
+        engine: Engine,
+        progress: Progress,
+        changed: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._store = store
+        self._engine = engine
+        self._progress = progress
+        self._changed = changed
+        self._start: asyncio.Task[None] | None = None
+        self._round: asyncio.Task[None] | None = None
+        self._order: RoundOrder | None = None
+        self._pairs: list[asyncio.Future[Sequence[Path]]] = []
+        self._entries: list[dict[int, Path]] = []
+        self.seconds: list[float] = []
+
+    @property
+    def sign(self) -> tuple[int, ...]:
+        """Degrees of the latest round's sign polynomial; empty before the first."""
+        return self._order.sign if self._order else ()
+
+    def start(self) -> None:
+        """Start the engine's workers, as the keys have come; rounds wait for them."""
+        key = self._state.rules.key
+        public_key = self._store.path(key, BlobName(BlobKind.PUBLIC_KEY))
+        relinearisation = self._store.path(key, BlobName(BlobKind.RELINEARISATION_KEYS))
+        self._start = asyncio.create_task(
+            self._guarded(self._engine.start(public_key, relinearisation))
+        )
+
+    def open(self, order: RoundOrder) -> None:
+        """Begin a round that the state has admitted."""
+        n_pairs = 0 if order.kind == "moments" else self._state.rules.n_pairs
+        loop = asyncio.get_running_loop()
+        self._order = order
+        self._pairs = [loop.create_future() for _ in range(n_pairs)]
+        self._entries = [{} for _ in range(n_pairs)]
+        self._store.drop(self._state.rules.key, BlobKind.HYPERPLANE)
+        work = RoundWork(
+            kind=order.kind,
+            index=order.index,
+            sign=order.sign,
+            n_clusters=self._state.rules.n_clusters,
+            blocks=self._blocks(),
+            hyperplanes=self._pairs,
+        )
+        self._round = asyncio.create_task(self._guarded(self._run(work)))
+
+    def arrived(self, name: BlobName, path: Path) -> None:
+        """Note an accepted entry of a hyperplane; the last one of a pair lets its work begin."""
+        entries = self._entries[name.item]
+        entries[name.part] = path
+        if len(entries) == self._state.rules.n_features + 1:
+            self._pairs[name.item].set_result([entries[part] for part in sorted(entries)])
+
+    async def close(self) -> None:
+        """Stop whatever runs, and the workers."""
+        tasks = [task for task in (self._start, self._round) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for pair in self._pairs:
+            pair.cancel()
+        await asyncio.to_thread(self._engine.close)
+
+    def _blocks(self) -> list[Block]:
+        """Every party's blocks; those of parties that share one are added up."""
+        alone: list[Block] = []
+        shared: dict[int, list[BlockFiles]] = {}
+        rules = self._state.rules
+        for party, place in zip(rules.parties, rules.slot_ranges, strict=True):
+            uploads = self._uploads(party)
+            if place is None:
+                alone.extend(Block((upload,)) for upload in uploads)
+            else:
+                shared.setdefault(place.group, []).extend(uploads)
+        return alone + [Block(tuple(uploads)) for uploads in shared.values()]
+
+    def _uploads(self, party: Caller) -> list[BlockFiles]:
+        rules = self._state.rules
+        names = block_names(self._state.n_blocks[party], rules.n_features)
+        paths = (self._store.path(party, name) for name in names)
+        blocks = []
+        while block := tuple(itertools.islice(paths, rules.n_features + 1)):
+            *features, presence = block
+            blocks.append(BlockFiles(features=tuple(features), presence=presence))
+        return blocks
+
+    async def _run(self, work: RoundWork) -> None:
+        if self._start is not None:
+            await self._start
+        began = time.monotonic()
+        task = f"round {work.index}"
+        started = False
+        reported = 0
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal started, reported
+            if not started:
+                started = True
+                self._progress.start(task, total, "tasks")
+            self._progress.advance(task, done - reported)
+            reported = done
+            self._state.round_progress(work.index, done, total)
+            self._changed()
+
+        blobs = await self._engine.run_round(work, on_progress)
+        headers = await asyncio.to_thread(self._store.write_releases, work.index, blobs)
+        self._progress.finish(task)
+        self.seconds.append(time.monotonic() - began)
+        self._state.release(work.index, headers)
+        self._progress.event(
+            "round",
+            index=work.index,
+            round_kind=work.kind,
+            releases=len(headers),
+            seconds=round(self.seconds[-1], 3),
+        )
+        self._changed()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run to the end, or end the study for everybody with what went wrong."""
+        try:
+            await work
+        except MpcsegError as error:
+            self._state.abort(error)
+        except Exception as error:
+            # Whatever it is: nobody may wait for ever.
+            self._state.abort(unexpected(error, self._progress))
+        self._changed()
+
+
+def unexpected(error: Exception, progress: Progress) -> MpcsegError:
+    """Report an error that is no ``MpcsegError`` on this node, and return what others are told."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "unknown place"
+    progress.message(f"internal error: {type(error).__name__} at {place}")
+    return MpcsegError("the compute node failed inside; its operator sees where")

@@ -1,0 +1,266 @@
+"""The compute node's gRPC service: from calls to the state machine and the blob store, and back.
+
+Handlers run on one event loop and never block it: disk and checks go to threads, evaluation to
+the engine's processes, so that health checks are answered at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from mpcseg.errors import MpcsegError, ProtocolError
+from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.blob_store import BlobStore
+from mpcseg.nodes.changes import Changes
+from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.roles import Caller
+from mpcseg.nodes.rounds import RoundRunner, unexpected
+from mpcseg.nodes.study_rules import Claims, RoundOrder
+from mpcseg.nodes.study_state import Phase, StudyState
+from mpcseg.nodes.summary import Traffic
+from mpcseg.nodes.transport import Roster
+from mpcseg.study.identity import verify_signature
+from mpcseg.study.spec import StudySpec
+from mpcseg.wire import conversions as convert
+from mpcseg.wire.blobs import FileReceiver, chunks_of_file
+from mpcseg.wire.events import attested_bytes
+from mpcseg.wire.names import BlobHeader, BlobKind
+from mpcseg.wire.status import from_detail, to_status
+from mpcseg.wire.v1 import blob_pb2, event_pb2, round_pb2, session_pb2
+
+Context = Any  # grpc.aio.ServicerContext is generic in the stubs and not at run time
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+_Handler = Callable[["ComputeServicer", Request, Context], Awaitable[Reply]]
+
+
+def _answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
+    """End a call that raises with the status of its error, and tell the operator."""
+
+    @functools.wraps(handler)
+    async def answering(self: ComputeServicer, request: Request, context: Context) -> Reply:
+        try:
+            return await handler(self, request, context)
+        except MpcsegError as error:
+            refusal = error
+        except grpc.RpcError:
+            raise
+        except Exception as error:
+            # Whatever it is: the client gets an answer, and the operator the place.
+            refusal = unexpected(error, self.progress)
+        self.refuse(refusal)
+        code, details, trailing = to_status(refusal)
+        await context.abort(code, details, trailing)
+        raise AssertionError("abort returns never")
+
+    return answering
+
+
+class ComputeServicer:
+    """Answers the calls of proto/mpcseg/v1/compute.proto.
+
+    Args:
+        spec: the study.
+        state: of the study.
+        store: where blobs are kept.
+        checks: what blobs must look like.
+        rounds: runs what the key node asks for.
+        changes: wakes those who watch.
+        progress: the compute node's own.
+
+    Attributes:
+        traffic: payload bytes so far.
+        n_refused: calls that ended with an error.
+        told: callers that know that the study is over.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        state: StudyState,
+        store: BlobStore,
+        checks: BlobChecks,
+        rounds: RoundRunner,
+        changes: Changes,
+        *,
+        progress: Progress,
+    ) -> None:
+        self._spec = spec
+        self._roster = Roster(spec)
+        self._state = state
+        self._store = store
+        self._checks = checks
+        self._rounds = rounds
+        self._changes = changes
+        self.progress = progress
+        self.traffic = Traffic()
+        self.n_refused = 0
+        self.told: set[Caller] = set()
+
+    def refuse(self, error: MpcsegError) -> None:
+        """Count a refused call and say why."""
+        self.n_refused += 1
+        self.progress.message(f"refused a call: {error.message} ({error.code})")
+
+    @_answered
+    async def Join(  # noqa: N802  named by the .proto, as below
+        self, request: session_pb2.JoinRequest, context: Context
+    ) -> session_pb2.JoinReply:
+        """Let a node in."""
+        caller = self._roster.caller(context.auth_context())
+        claims = Claims(
+            request.protocol_version,
+            request.software_version,
+            request.study_digest,
+            request.parameter_digest,
+            request.instance,
+        )
+        token, anew = self._state.join(caller, claims, time.monotonic())
+        self._changes.happened()
+        if anew and caller not in self._state.n_blocks:
+            for kind in (BlobKind.FEATURE, BlobKind.PRESENCE):
+                self._store.drop(caller, kind)
+        self.progress.event("joined", node=caller.name, role=caller.role.value, anew=anew)
+        return session_pb2.JoinReply(session=token, committed=caller in self._state.n_blocks)
+
+    @_answered
+    async def Watch(  # noqa: N802
+        self, request: event_pb2.WatchRequest, context: Context
+    ) -> None:
+        """Tell a node every event after the last one that it has seen."""
+        caller = self._verified(request, context)
+        self._state.watch_opened(caller, request.session)
+        self._changes.happened()
+        try:
+            number = min(request.after, len(self._state.events))
+            while True:
+                changed = self._changes.mark()
+                while number < len(self._state.events):
+                    event = self._state.events[number]
+                    number += 1
+                    await context.write(convert.event_to_wire(number, event))
+                if self._state.phase is Phase.OVER:
+                    self.told.add(caller)
+                    return
+                await changed.wait()
+        finally:
+            self._state.membership.watch_closed(caller, request.session, time.monotonic())
+            self._changes.happened()
+
+    @_answered
+    async def Upload(  # noqa: N802
+        self, requests: AsyncIterator[blob_pb2.UploadRequest], context: Context
+    ) -> blob_pb2.UploadReply:
+        """Receive one blob: all of it, checked, or nothing."""
+        opening = await anext(requests, None)
+        if opening is None or opening.WhichOneof("part") != "header":
+            raise ProtocolError("a blob stream did not begin with its header")
+        caller = self._verified(opening.header, context)
+        header = convert.header_from_wire(opening.header.blob)
+        if not self._state.admit(caller, header):
+            return blob_pb2.UploadReply(already_there=True)
+        sign = self._rounds.sign
+        self._checks.verify_length(header, sign)
+        path = self._store.path(caller, header.name)
+        with FileReceiver(path, header, self._checks.limit(header.name, sign)) as receiver:
+            async for message in requests:
+                await asyncio.to_thread(receiver.feed, convert.chunk_from_wire(message))
+            await asyncio.to_thread(receiver.seal)
+            await asyncio.to_thread(self._checks.verify_content, header.name, receiver.path, sign)
+            # No await from here: file and state change together or not at all.
+            accepted = self._state.accept(caller, opening.header.session, header)
+            if accepted:
+                receiver.keep()
+        if accepted:
+            link = f"{caller.role.value}_to_compute"
+            self.traffic.add(link, header.name.kind.value, header.length)
+            if header.name.kind is BlobKind.HYPERPLANE:
+                self._rounds.arrived(header.name, path)
+        return blob_pb2.UploadReply(already_there=not accepted)
+
+    @_answered
+    async def Download(  # noqa: N802
+        self, request: blob_pb2.DownloadRequest, context: Context
+    ) -> None:
+        """Send one blob."""
+        caller = self._verified(request, context)
+        name = convert.name_from_wire(request.name)
+        header: BlobHeader = self._state.admit_download(caller, name)
+        if name.kind is BlobKind.RELEASE:
+            path = self._store.release_path(name)
+        else:
+            path = self._store.path(self._state.rules.key, name)
+        await context.write(blob_pb2.DownloadReply(header=convert.header_to_wire(header)))
+        chunks = chunks_of_file(path)
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            await context.write(blob_pb2.DownloadReply(chunk=convert.chunk_to_wire(chunk)))
+        self.traffic.add(f"compute_to_{caller.role.value}", name.kind.value, header.length)
+
+    @_answered
+    async def PublishKeys(  # noqa: N802
+        self, request: round_pb2.PublishKeysRequest, context: Context
+    ) -> round_pb2.PublishKeysReply:
+        """Take the key node's word for its keys."""
+        caller = self._verified(request, context)
+        attestation = convert.attestation_from_wire(request.attestation)
+        rules = self._state.rules
+        signed = attested_bytes(
+            rules.study_digest, rules.parameter_digest, attestation.public_key_sha256
+        )
+        verify_signature(self._spec.key.certificate_pem, signed, attestation.signature)
+        if self._state.publish_keys(caller, attestation):
+            self.progress.message("the keys are here; waiting for the parties' blocks")
+            self._rounds.start()
+            self._changes.happened()
+        return round_pb2.PublishKeysReply()
+
+    @_answered
+    async def Commit(  # noqa: N802
+        self, request: round_pb2.CommitRequest, context: Context
+    ) -> round_pb2.CommitReply:
+        """Take a party's blocks as complete."""
+        caller = self._verified(request, context)
+        if self._state.commit(caller, request.n_blocks, request.manifest_sha256):
+            self.progress.event("party_ready", node=caller.name, n_blocks=request.n_blocks)
+            self._changes.happened()
+        return round_pb2.CommitReply()
+
+    @_answered
+    async def OpenRound(  # noqa: N802
+        self, request: round_pb2.OpenRoundRequest, context: Context
+    ) -> round_pb2.OpenRoundReply:
+        """Begin a round."""
+        caller = self._verified(request, context)
+        kind = convert.round_kind_from_wire(request.kind)
+        order = RoundOrder(kind, request.index, tuple(request.sign_degrees))
+        if self._state.open_round(caller, order):
+            self._rounds.open(order)
+            self._changes.happened()
+        return round_pb2.OpenRoundReply()
+
+    @_answered
+    async def Close(  # noqa: N802
+        self, request: session_pb2.CloseRequest, context: Context
+    ) -> session_pb2.CloseReply:
+        """End the study."""
+        caller = self._verified(request, context)
+        if request.WhichOneof("outcome") == "finished":
+            self._state.finish(caller)
+        else:
+            self._state.abort_by(caller, from_detail(request.aborted))
+        # Whoever ends the study need not be told that it has ended.
+        self.told.add(caller)
+        self._changes.happened()
+        return session_pb2.CloseReply()
+
+    def _verified(self, request: Any, context: Context) -> Caller:
+        """Return who is calling, after the checks that every call but Join begins with."""
+        caller = self._roster.caller(context.auth_context())
+        self._state.verify_call(caller, request.study_digest, request.session)
+        return caller

@@ -1,0 +1,177 @@
+"""What a study's agreement says about the order of things, as checks without state.
+
+Runs on: compute node. Nothing here knows gRPC, files or clocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpcseg.ckks.packing import SlotRange
+from mpcseg.errors import BlobTooLargeError, ParameterMismatchError, ProtocolError
+from mpcseg.nodes.roles import Caller, Role
+from mpcseg.wire.conversions import PROTOCOL_VERSION, RoundKind
+from mpcseg.wire.names import BlobKind, BlobName
+
+KEY_KINDS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
+BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE)
+
+SAME_STUDY = "All nodes must have the same study file; compare its digest."
+SAME_VERSION = "Install the same version of mpcseg on all nodes."
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a node says that it runs, at Join; ``instance`` names its process."""
+
+    protocol_version: int
+    software_version: str
+    study_digest: str
+    parameter_digest: str
+    instance: str
+
+
+@dataclass(frozen=True)
+class RoundOrder:
+    """What the key node asks for.
+
+    Attributes:
+        kind: "moments", "lloyd" or "profile".
+        index: 0 for the moments, then 1, 2, ...
+        sign: degrees of the sign polynomial; empty for the moments.
+    """
+
+    kind: RoundKind
+    index: int
+    sign: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StudyRules:
+    """What the agreement fixes for the order of a study.
+
+    Attributes:
+        study_digest: hex SHA-256 of the study.
+        parameter_digest: hex SHA-256 of the parameter set.
+        key: the key node.
+        parties: the party nodes.
+        n_features: features per block (d).
+        n_clusters: clusters (k).
+        n_rounds: Lloyd rounds at most.
+        signs: the sign polynomials that a round may ask for, by their degrees.
+        max_blocks: blocks that one party may upload.
+        slot_ranges: each party's place in a shared block; None where it has blocks of its own.
+    """
+
+    study_digest: str
+    parameter_digest: str
+    key: Caller
+    parties: tuple[Caller, ...]
+    n_features: int
+    n_clusters: int
+    n_rounds: int
+    signs: frozenset[tuple[int, ...]]
+    max_blocks: int
+    slot_ranges: tuple[SlotRange | None, ...]
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of clusters, hence hyperplanes of a round."""
+        return self.n_clusters * (self.n_clusters - 1) // 2
+
+    def verify_claims(self, caller: Caller, claims: Claims) -> None:
+        """Check that a node runs the same as the compute node.
+
+        Raises:
+            ParameterMismatchError: another version, study or parameter set.
+        """
+        if claims.protocol_version != PROTOCOL_VERSION:
+            raise ParameterMismatchError(
+                f"{caller} speaks protocol version {claims.protocol_version} "
+                f"(mpcseg {claims.software_version}), the compute node {PROTOCOL_VERSION}",
+                SAME_VERSION,
+            )
+        if claims.study_digest != self.study_digest:
+            raise ParameterMismatchError(f"{caller} runs another study", SAME_STUDY)
+        if claims.parameter_digest != self.parameter_digest:
+            raise ParameterMismatchError(
+                f"{caller} plans another parameter set than the compute node", SAME_VERSION
+            )
+
+    def verify_sender(self, caller: Caller, name: BlobName) -> None:
+        """Check that a node of this role sends such blobs at all.
+
+        Raises:
+            ProtocolError: it does not.
+        """
+        allowed = (*KEY_KINDS, BlobKind.HYPERPLANE) if caller.role is Role.KEY else BLOCK_KINDS
+        if name.kind not in allowed:
+            raise ProtocolError(f"{caller} may not send a blob of kind {name.kind.value}")
+
+    def verify_place(self, caller: Caller, name: BlobName, round_index: int) -> None:
+        """Check that a blob's numbers lie within the study's shape.
+
+        Args:
+            caller: who sends it.
+            name: which blob.
+            round_index: the open round, for hyperplanes.
+
+        Raises:
+            BlobTooLargeError: it belongs to a block over the allowed number.
+            ProtocolError: there is no such place.
+        """
+        rounds, items, parts = 1, 1, 1
+        if name.kind in BLOCK_KINDS:
+            place = self.slot_ranges[self.parties.index(caller)]
+            items = self.max_blocks if place is None else 1
+            if name.item >= items:
+                raise BlobTooLargeError(
+                    f"{caller} sends more blocks than the {items} it may",
+                    "Raise most_records in the study, or the compute node's limit of blocks.",
+                )
+        if name.kind is BlobKind.FEATURE:
+            parts = self.n_features
+        if name.kind is BlobKind.HYPERPLANE:
+            rounds, items, parts = round_index + 1, self.n_pairs, self.n_features + 1
+        last = name.kind is not BlobKind.HYPERPLANE or name.round == round_index
+        if not (last and name.round < rounds and name.item < items and name.part < parts):
+            raise ProtocolError(f"{caller} sent {name}, which has no place in this study now")
+
+    def verify_next(self, earlier: Sequence[RoundOrder], order: RoundOrder) -> None:
+        """Check what kind of round may follow those before.
+
+        Raises:
+            ProtocolError: not this one; or more rounds than agreed; or a sign not planned.
+        """
+        if (order.index == 0) != (order.kind == "moments"):
+            raise ProtocolError("the moments round is the first one, and only that")
+        if order.kind == "moments":
+            if order.sign:
+                raise ProtocolError("the moments round takes no sign polynomial")
+            return
+        if order.sign not in self.signs:
+            raise ProtocolError(f"a round was asked for with the sign {order.sign}, not planned")
+        if any(one.kind == "profile" for one in earlier):
+            raise ProtocolError("the profile round is the last one")
+        done = sum(one.kind == "lloyd" for one in earlier)
+        if order.kind == "lloyd" and done >= self.n_rounds:
+            raise ProtocolError(f"more than the agreed {self.n_rounds} rounds were asked for")
+
+
+def block_names(n_blocks: int, n_features: int) -> list[BlobName]:
+    """Return the blobs of a party's blocks, in manifest order: features first, then presence."""
+    return [
+        name
+        for block in range(n_blocks)
+        for name in (
+            *(BlobName(BlobKind.FEATURE, item=block, part=j) for j in range(n_features)),
+            BlobName(BlobKind.PRESENCE, item=block),
+        )
+    ]
+
+
+def manifest_of(digests: Sequence[bytes]) -> bytes:
+    """Return the SHA-256 over digests in manifest order."""
+    return hashlib.sha256(b"".join(digests)).digest()

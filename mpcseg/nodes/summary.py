@@ -1,0 +1,99 @@
+"""What a node measured and held, when its study is over. Value-free but for the key node's result.
+
+Seconds are wall time by phase; bytes are payload (blobs, without framing) by kind; MB are 10⁶
+bytes. ``dataclasses.asdict`` makes them ready for JSON.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mpcseg.study.schedule import StudyResult
+
+
+@dataclass(frozen=True)
+class PartySummary:
+    """Of a party node.
+
+    Attributes:
+        seconds: keys (waited for them), encrypt, upload, wait (until the study ended), total.
+        bytes_sent: to the compute node, by kind.
+        bytes_received: from the compute node, by kind.
+        peak_rss_mb: largest resident memory.
+        n_records: records encrypted.
+        n_blocks: blocks uploaded.
+        n_clipped: values clipped to the agreed bounds, by feature.
+    """
+
+    seconds: dict[str, float]
+    bytes_sent: dict[str, int]
+    bytes_received: dict[str, int]
+    peak_rss_mb: float
+    n_records: int
+    n_blocks: int
+    n_clipped: dict[str, int]
+
+
+@dataclass(frozen=True)
+class KeySummary:
+    """Of the key node.
+
+    Attributes:
+        seconds: keys (making), upload (of keys), collect (waited for the parties), total.
+        seconds_per_round: from asking for a round to its decrypted sums.
+        bytes_sent: to the compute node, by kind.
+        bytes_received: from the compute node, by kind.
+        peak_rss_mb: largest resident memory.
+        n_rounds: rounds, moments and profile included.
+        decrypted_values: numbers that were decrypted, in all.
+        result: what the study found, in scaled space.
+    """
+
+    seconds: dict[str, float]
+    seconds_per_round: tuple[float, ...]
+    bytes_sent: dict[str, int]
+    bytes_received: dict[str, int]
+    peak_rss_mb: float
+    n_rounds: int
+    decrypted_values: int
+    result: StudyResult
+
+
+@dataclass(frozen=True)
+class ComputeSummary:
+    """Of the compute node.
+
+    Attributes:
+        seconds: keys, collect (from keys to the last party's blocks), rounds, total.
+        seconds_per_round: evaluation, from the order to the release.
+        bytes_by_link: "party_to_compute", "key_to_compute", "compute_to_party" and
+            "compute_to_key", each by kind.
+        peak_rss_mb: largest resident memory of the node and its workers together.
+        n_blocks: blocks by party.
+        n_refused: calls that were refused.
+        worker_restarts: worker processes that died and were replaced.
+    """
+
+    seconds: dict[str, float]
+    seconds_per_round: tuple[float, ...]
+    bytes_by_link: dict[str, dict[str, int]]
+    peak_rss_mb: float
+    n_blocks: dict[str, int]
+    n_refused: int
+    worker_restarts: int
+
+
+@dataclass
+class Traffic:
+    """Payload bytes by link and kind, as they are counted."""
+
+    _links: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, link: str, kind: str, n_bytes: int) -> None:
+        """Count a blob."""
+        self._links.setdefault(link, Counter())[kind] += n_bytes
+
+    def by_link(self) -> dict[str, dict[str, int]]:
+        """Return the counts."""
+        return {link: dict(kinds) for link, kinds in self._links.items()}

@@ -1,0 +1,154 @@
+"""Mutual TLS between the nodes of one study, with every certificate pinned by the study.
+
+The compute node is the only server (docs/protocol.md section 1). It admits the certificates that
+the study names and no others, and learns from the certificate who is calling: what a caller says
+about itself is never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import grpc
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from mpcseg.errors import ConfigError, UnknownCertificateError
+from mpcseg.nodes.roles import Caller, Role
+from mpcseg.study.identity import Identity, certificate_fingerprint
+from mpcseg.study.spec import StudySpec
+from mpcseg.wire.blobs import CHUNK_BYTES
+
+# Room for the fields around one chunk.
+_MESSAGE_BYTES = CHUNK_BYTES + (64 << 10)
+
+# A dead peer (cable pulled, no FIN) is noticed after ping interval + answer time.
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+_LIMITS = (
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES),
+)
+
+# More calls at once than the nodes of a study ever make: one watch and a few transfers each.
+_CALLS_PER_NODE = 16
+
+
+class Roster:
+    """The callers that the compute node admits, by certificate fingerprint."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.key = Caller(spec.key.name, Role.KEY)
+        self.parties = tuple(Caller(card.name, Role.PARTY) for card in spec.parties)
+        self._callers = {spec.key.fingerprint: self.key}
+        for card, caller in zip(spec.parties, self.parties, strict=True):
+            self._callers[card.fingerprint] = caller
+
+    def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
+        """Return who is calling, from the certificate that TLS verified.
+
+        Raises:
+            UnknownCertificateError: the certificate is not one of the study.
+        """
+        for pem in auth_context.get("x509_pem_cert", ()):
+            caller = self._callers.get(certificate_fingerprint(pem))
+            if caller is not None:
+                return caller
+        raise UnknownCertificateError(
+            "the caller's certificate is not one of this study",
+            "Check that both nodes use the same study file and the certificates it names.",
+        )
+
+
+def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
+    """Check that the study knows this identity in this role.
+
+    Raises:
+        ConfigError: it does not; every call would be refused.
+    """
+    cards = {Role.COMPUTE: (spec.compute,), Role.KEY: (spec.key,), Role.PARTY: spec.parties}[role]
+    if not any(card.fingerprint == identity.fingerprint for card in cards):
+        raise ConfigError(
+            f"the identity {identity.name} is not a {role.value} node of study {spec.name}",
+            "Use the identity whose certificate stands in the study file for this role.",
+        )
+
+
+def make_server(spec: StudySpec) -> grpc.aio.Server:
+    """Return the compute node's server, without a port or a service yet."""
+    return grpc.aio.server(
+        options=[
+            *_LIMITS,
+            *_KEEPALIVE,
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.max_ping_strikes", 0),
+            # Two servers must never share one port by accident.
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=_CALLS_PER_NODE * (2 + len(spec.parties)),
+    )
+
+
+def listen_on(server: grpc.aio.Server, spec: StudySpec, identity: Identity, address: str) -> int:
+    """Open the server's port for mutual TLS and return its number.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    known = b"".join(card.certificate_pem for card in (spec.key, *spec.parties))
+    credentials = grpc.ssl_server_credentials(
+        [(identity.private_key_pem, identity.certificate_pem)],
+        root_certificates=known,
+        require_client_auth=True,
+    )
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise ConfigError(
+            f"cannot listen on {address}",
+            "Something else may listen there already, or it is no address of this machine.",
+        )
+    return port
+
+
+def open_channel(spec: StudySpec, identity: Identity, address: str) -> grpc.Channel:
+    """Return a client's channel to the compute node; connects on first use."""
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=spec.compute.certificate_pem,
+        private_key=identity.private_key_pem,
+        certificate_chain=identity.certificate_pem,
+    )
+    return grpc.secure_channel(
+        address,
+        credentials,
+        options=[
+            *_LIMITS,
+            *_KEEPALIVE,
+            # The one certificate is pinned, which is more than its name could say; and a partner
+            # may reach the node under a name that the certificate does not hold.
+            ("grpc.ssl_target_name_override", _any_name(spec.compute.certificate_pem)),
+            # Retries are the client's own (client.py), so that a person is told about each.
+            ("grpc.enable_retries", 0),
+            ("grpc.initial_reconnect_backoff_ms", 250),
+            ("grpc.min_reconnect_backoff_ms", 250),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            # Channels to one address must not share a connection made with another identity.
+            ("grpc.use_local_subchannel_pool", 1),
+        ],
+    )
+
+
+def _any_name(certificate_pem: bytes) -> str:
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    dns = names.get_values_for_type(x509.DNSName)
+    return dns[0] if dns else str(names.get_values_for_type(x509.IPAddress)[0])

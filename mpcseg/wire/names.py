@@ -1,0 +1,72 @@
+"""What blobs are called: kind and place in the study, the same on every node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class BlobKind(Enum):
+    """What a blob holds; the value is its word in file names, summaries and messages."""
+
+    PUBLIC_KEY = "public-key"
+    RELINEARISATION_KEYS = "relinearisation-keys"
+    FEATURE = "feature"
+    PRESENCE = "presence"
+    HYPERPLANE = "hyperplane"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, order=True)
+class BlobName:
+    """Names one blob of a node.
+
+    Attributes:
+        kind: what it holds.
+        round: the round, for hyperplanes and releases; 0 otherwise.
+        item: block (feature, presence), pair of clusters (hyperplane) or place in the round's
+            sums (release); 0 for keys.
+        part: feature of the block, or entry of the hyperplane; 0 otherwise.
+    """
+
+    kind: BlobKind
+    round: int = 0
+    item: int = 0
+    part: int = 0
+
+    def __str__(self) -> str:
+        """Say the name as messages and file names do, for example "feature-00002-005"."""
+        match self.kind:
+            case BlobKind.PUBLIC_KEY | BlobKind.RELINEARISATION_KEYS:
+                return str(self.kind.value)
+            case BlobKind.FEATURE:
+                return f"feature-{self.item:05d}-{self.part:03d}"
+            case BlobKind.PRESENCE:
+                return f"presence-{self.item:05d}"
+            case BlobKind.HYPERPLANE:
+                return f"hyperplane-{self.round:04d}-{self.item:05d}-{self.part:03d}"
+            case BlobKind.RELEASE:
+                return f"release-{self.round:04d}-{self.item:05d}"
+
+
+@dataclass(frozen=True)
+class BlobHeader:
+    """What is announced before a blob's first byte.
+
+    Attributes:
+        name: which blob.
+        length: bytes that will follow.
+        sha256: digest of all of them, 32 bytes.
+    """
+
+    name: BlobName
+    length: int
+    sha256: bytes
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a blob and where in the blob it stands."""
+
+    offset: int
+    data: bytes

@@ -1,0 +1,58 @@
+"""Real keys and a real block of a small study, for tests that speak for its nodes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from mpcseg.ckks.encryption import BlockEncryptor
+from mpcseg.ckks.packing import pack_blocks
+from mpcseg.ckks.secret import SecretKey
+from mpcseg.nodes.client import ComputeClient
+from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.study_rules import block_names, manifest_of
+from mpcseg.wire.events import KeyAttestation, attested_bytes
+from mpcseg.wire.names import BlobKind, BlobName
+from tests.nodes.studies import Nodes, make_cohort
+
+
+@dataclass
+class Material:
+    """Real keys and one real block, and how they are handed to a compute node."""
+
+    nodes: Nodes
+    secret_key: SecretKey
+    public_key: bytes = field(repr=False)
+    relinearisation_keys: bytes = field(repr=False)
+    block: dict[BlobName, bytes] = field(repr=False)
+
+    def attestation(self) -> KeyAttestation:
+        digest = hashlib.sha256(self.public_key).digest()
+        signed = attested_bytes(self.nodes.spec.digest, plan_of(self.nodes.spec).digest, digest)
+        return KeyAttestation(digest, self.nodes.key.sign(signed))
+
+    def publish(self, key: ComputeClient) -> None:
+        key.upload(BlobName(BlobKind.PUBLIC_KEY), self.public_key)
+        key.upload(BlobName(BlobKind.RELINEARISATION_KEYS), self.relinearisation_keys)
+        key.publish_keys(self.attestation())
+
+    def send_block(self, party: ComputeClient) -> None:
+        for name, blob in self.block.items():
+            party.upload(name, blob)
+        digests = [hashlib.sha256(blob).digest() for blob in self.block.values()]
+        party.commit(1, manifest_of(digests))
+
+
+def make_material(nodes: Nodes) -> Material:
+    parameters = plan_of(nodes.spec).parameters
+    secret_key = SecretKey(parameters)
+    public_key = secret_key.public_key()
+    (block,) = pack_blocks(make_cohort(40, 2, 0).records, parameters.slots)
+    blobs = BlockEncryptor(parameters, public_key).encrypt(block)
+    return Material(
+        nodes,
+        secret_key,
+        public_key,
+        secret_key.relinearisation_keys(),
+        dict(zip(block_names(1, 2), blobs, strict=True)),
+    )

@@ -1,0 +1,177 @@
+"""Nodes as real processes, ended in the middle of what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpcseg.nodes.compute import serve_compute
+from mpcseg.nodes.key import run_key
+from mpcseg.nodes.party import run_party
+from tests.nodes.processes import NodeProcess, spawn
+from tests.nodes.studies import Nodes, make_cohort, run, start_compute
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def started() -> Iterator[list[NodeProcess]]:
+    """Whatever a test has started; what still runs is ended by its id."""
+    processes: list[NodeProcess] = []
+    yield processes
+    for node in processes:
+        if node.process.is_alive():
+            node.process.kill()
+            node.process.join()
+
+
+def test_a_party_that_is_killed_in_its_upload_and_started_again_takes_part(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    compute, address = start_compute(nodes, tmp_path / "storage", patience=30.0)
+    key = run(run_key, nodes.spec, nodes.key, address)
+    near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
+    party = (run_party, nodes.spec, nodes.parties[1], address, make_cohort(30, 2, 2))
+    first = spawn(tmp_path / "first", *party, deadly="advance upload")
+    started.append(first)
+    assert first.result() == "killed"
+    assert first.process.exitcode == -signal.SIGKILL
+    second = spawn(tmp_path / "second", *party)
+    started.append(second)
+    assert second.result() == "done"
+    # Nothing of the first process's blobs is counted among the records.
+    assert key.join().result.n_records == 60
+    near.join()
+    assert compute.join().n_blocks == {"party-a": 1, "party-b": 1}
+
+
+def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    compute = spawn(
+        tmp_path / "compute",
+        serve_compute,
+        nodes.spec,
+        nodes.compute,
+        "127.0.0.1:0",
+        tmp_path / "storage",
+        1,
+        deadly="advance round 1",
+    )
+    started.append(compute)
+    address = compute.wait_line("event listening")
+    key = run(run_key, nodes.spec, nodes.key, address, patience=1.5)
+    parties = [
+        run(run_party, nodes.spec, identity, address, make_cohort(30, 2, seed), patience=1.5)
+        for seed, identity in enumerate(nodes.parties)
+    ]
+    for running in (key, *parties):
+        error = running.error()
+        assert error.code == "node_unreachable"
+        assert error.message == (
+            f"the compute node at {address} does not answer: nothing listens there"
+        )
+        assert any("trying again in" in text for text in running.progress.messages)
+    assert compute.result() == "killed"
+
+
+def test_the_operator_of_the_compute_node_stops_it(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    storage = tmp_path / "storage"
+    compute = spawn(
+        tmp_path / "compute",
+        serve_compute,
+        nodes.spec,
+        nodes.compute,
+        "127.0.0.1:0",
+        storage,
+        1,
+    )
+    started.append(compute)
+    address = compute.wait_line("event listening")
+    key = run(run_key, nodes.spec, nodes.key, address)
+    key.progress.wait(lambda p: p.facts("keys"))
+    assert list(storage.rglob("public-key"))
+    os.kill(compute.process.pid or 0, signal.SIGTERM)
+    error = key.error()
+    assert error.code == "study_aborted"
+    assert "operator of the compute node" in error.message
+    assert compute.result().startswith("study_aborted")
+    assert not (storage / "study").exists()
+
+
+def test_a_compute_node_that_comes_back_does_not_go_on_with_an_old_study(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    def serve(name: str, listen: str) -> NodeProcess:
+        node = spawn(
+            tmp_path / name,
+            serve_compute,
+            nodes.spec,
+            nodes.compute,
+            listen,
+            tmp_path / "storage",
+            1,
+        )
+        started.append(node)
+        return node
+
+    first = serve("first", "127.0.0.1:0")
+    address = first.wait_line("event listening")
+    key = run(run_key, nodes.spec, nodes.key, address, patience=30.0)
+    key.progress.wait(lambda p: p.facts("keys"))
+    first.process.kill()
+    first.process.join()
+    second = serve("second", address)
+    second.wait_line("event listening")
+    assert list((tmp_path / "storage" / "study").iterdir()) == []
+    error = key.error()
+    assert error.code == "protocol"
+    assert "the compute node was started anew" in error.message
+
+
+def test_the_workers_of_a_killed_compute_node_do_not_stay(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    compute = spawn(
+        tmp_path / "compute",
+        serve_compute,
+        nodes.spec,
+        nodes.compute,
+        "127.0.0.1:0",
+        tmp_path / "storage",
+        1,
+        deadly="advance round 0",
+    )
+    started.append(compute)
+    address = compute.wait_line("event listening")
+    run(run_key, nodes.spec, nodes.key, address, patience=0.2)
+    for seed, identity in enumerate(nodes.parties):
+        run(run_party, nodes.spec, identity, address, make_cohort(5, 2, seed), patience=0.2)
+    compute.wait_line("start round 0")
+    children = _children(compute.process.pid or 0)
+    assert children
+    compute.process.join(30)
+    deadline = time.monotonic() + 15
+    while any(_is_running(pid) for pid in children):
+        assert time.monotonic() < deadline, "a worker outlived its node"
+        time.sleep(0.1)
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -1,0 +1,276 @@
+"""Whole studies, and what every node is told when one of them fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mpcseg.errors import (
+    KeyFingerprintError,
+    NodeVanishedError,
+    StudyAbortedError,
+    TooFewRecordsError,
+    TooManyRecordsError,
+)
+from mpcseg.nodes.key import run_key
+from mpcseg.nodes.party import run_party
+from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
+from mpcseg.nodes.transport import open_channel
+from mpcseg.nodes.watcher import StudyWatcher
+from mpcseg.wire.events import AllPartiesReady, KeysReady
+from mpcseg.wire.names import BlobKind, BlobName
+from tests.nodes.material import Material
+from tests.nodes.proxy import Line
+from tests.nodes.studies import (
+    Nodes,
+    Recorder,
+    connect,
+    make_cohort,
+    make_nodes,
+    run,
+    start_compute,
+)
+
+
+class Pulse:
+    """Asks for the compute node's health all the time and keeps the longest wait."""
+
+    def __init__(self, nodes: Nodes, address: str) -> None:
+        self._channel = open_channel(nodes.spec, nodes.parties[0], address)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.waits: list[float] = []
+        self._thread.start()
+
+    def _run(self) -> None:
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        while not self._stop.wait(0.05):
+            began = time.monotonic()
+            reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING
+            self.waits.append(time.monotonic() - began)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._channel.close()
+
+
+def test_a_study_from_tables_to_segments(nodes: Nodes, storage: Path) -> None:
+    cohorts = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]
+    compute, address = start_compute(nodes, storage)
+    pulse: list[Pulse] = []
+    key = run(run_key, nodes.spec, nodes.key, address)
+    parties = [
+        run(run_party, nodes.spec, identity, address, cohort)
+        for identity, cohort in zip(nodes.parties, cohorts, strict=True)
+    ]
+    key.progress.wait(lambda p: p.facts("all_parties_ready"))
+    pulse = Pulse(nodes, address)
+    key.progress.wait(lambda p: len(p.facts("round")) == 3)
+    pulse.stop()
+
+    found: KeySummary = key.join()
+    served: ComputeSummary = compute.join()
+    sent: list[PartySummary] = [party.join() for party in parties]
+    assert list(storage.rglob("*")) == [storage / "lock"]
+
+    records = np.concatenate([cohort.records for cohort in cohorts])
+    assert found.result.n_records == 90
+    assert found.result.feature_means == pytest.approx(records.mean(axis=0), abs=1e-3)
+    low, high = sorted(found.result.cluster_centers[:, 0])
+    assert low == pytest.approx(records[records[:, 0] < 0, 0].mean(), abs=0.01)
+    assert high == pytest.approx(records[records[:, 0] > 0, 0].mean(), abs=0.01)
+
+    # 6 moments, two Lloyd rounds of 2·3 sums, a profile round of 2·5: nothing else is decrypted.
+    assert found.decrypted_values == 6 + 2 * 6 + 10
+    assert found.n_rounds == len(found.seconds_per_round) == len(served.seconds_per_round) == 4
+    links = served.bytes_by_link
+    assert links["key_to_compute"] == found.bytes_sent
+    assert links["compute_to_key"] == found.bytes_received
+    for kind in ("feature", "presence"):
+        assert links["party_to_compute"][kind] == sum(party.bytes_sent[kind] for party in sent)
+    assert served.n_blocks == {"party-a": 1, "party-b": 1}
+    assert (served.n_refused, served.worker_restarts) == (0, 0)
+    assert [party.n_records for party in sent] == [60, 30]
+
+    # Health was asked about during the rounds and answered while the workers were busy.
+    assert len(pulse.waits) > 10
+    assert max(pulse.waits) < 1.0
+
+
+def test_parties_that_share_a_block(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, most_records=50)
+    cohorts = [make_cohort(50, 2, 1), make_cohort(20, 2, 2)]
+    compute, address = start_compute(nodes, tmp_path / "storage")
+    key = run(run_key, nodes.spec, nodes.key, address)
+    with pytest.raises(TooManyRecordsError):
+        run_party(nodes.spec, nodes.parties[0], address, make_cohort(51, 2, 1), Recorder())
+    parties = [
+        run(run_party, nodes.spec, identity, address, cohort)
+        for identity, cohort in zip(nodes.parties, cohorts, strict=True)
+    ]
+    result = key.join().result
+    assert result.n_records == 70
+    records = np.concatenate([cohort.records for cohort in cohorts])
+    assert result.feature_means == pytest.approx(records.mean(axis=0), abs=1e-3)
+    for running in (compute, *parties):
+        running.join()
+    # One block of work, not two: 2 tasks for the moments, 1 + 2 · 2 for each round after them.
+    assert sum(compute.progress.tasks.values()) == 2 + 3 * 5
+
+
+def test_what_the_compute_node_and_a_party_report_is_free_of_values(
+    nodes: Nodes, storage: Path
+) -> None:
+    compute, address = start_compute(nodes, storage)
+    key = run(run_key, nodes.spec, nodes.key, address)
+    parties = [
+        run(run_party, nodes.spec, identity, address, make_cohort(25, 2, seed))
+        for seed, identity in enumerate(nodes.parties)
+    ]
+    for running in (key, compute, *parties):
+        running.join()
+    allowed = {
+        "listening": {"address"},
+        "joined": {"node", "role", "anew", "compute"},
+        "party_ready": {"node", "n_blocks"},
+        "round": {"index", "round_kind", "releases", "seconds"},
+    }
+    for running in (compute, *parties):
+        for kind, facts in running.progress.events:
+            assert set(facts) <= allowed[kind]
+    assert {"shift", "sizes", "n_records"} <= set(key.progress.facts("round")[1])
+
+
+def test_the_line_of_a_party_is_cut_while_it_sends_and_it_goes_on_where_it_was(
+    nodes: Nodes, storage: Path
+) -> None:
+    compute, address = start_compute(nodes, storage, patience=30.0)
+    line = Line(address)
+    key = run(run_key, nodes.spec, nodes.key, address)
+    near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
+    far = run(
+        run_party, nodes.spec, nodes.parties[1], line.address, make_cohort(30, 2, 2), patience=20.0
+    )
+    # The public key is 1.75 MB on its way to the party, the first ciphertext 1.4 MB back.
+    deadline = time.monotonic() + 30
+    while line.forwarded < 2_500_000 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    line.cut()
+    far.progress.wait(lambda p: any("does not answer" in text for text in p.messages))
+    time.sleep(1.0)
+    line.mend()
+    assert key.join().result.n_records == 60
+    sent: PartySummary = far.join()
+    served: ComputeSummary = compute.join()
+    near.join()
+    line.close()
+    # Each blob was accepted once, also the one that the cut tore.
+    assert served.bytes_by_link["party_to_compute"]["feature"] == 2 * sent.bytes_sent["feature"]
+
+
+def test_a_party_that_vanishes_in_an_upload_ends_the_study_for_everybody(
+    nodes: Nodes, material: Material, storage: Path
+) -> None:
+    compute, address = start_compute(nodes, storage, patience=4.0)
+    other = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
+    with connect(nodes, nodes.key, address) as key:
+        key.join()
+        with StudyWatcher(key, Recorder()) as keeper:
+            material.publish(key)
+            with connect(nodes, nodes.parties[1], address) as party:
+                party.join()
+                with StudyWatcher(party, Recorder()) as watcher:
+                    watcher.wait_for(KeysReady)
+                    party.upload(
+                        BlobName(BlobKind.FEATURE), material.block[BlobName(BlobKind.FEATURE)]
+                    )
+            with pytest.raises(NodeVanishedError, match="party node party-b went away"):
+                keeper.wait_for(AllPartiesReady)
+    for running in (other, compute):
+        error = running.error()
+        assert type(error) is NodeVanishedError
+        assert "party-b" in error.message
+    assert any("party-b does not answer" in text for text in other.progress.messages)
+    assert not (storage / "study").exists()
+
+
+def test_a_key_node_that_goes_away_ends_the_study_for_everybody(
+    nodes: Nodes, material: Material, storage: Path
+) -> None:
+    compute, address = start_compute(nodes, storage, patience=3.0)
+    parties = [
+        run(run_party, nodes.spec, identity, address, make_cohort(30, 2, seed))
+        for seed, identity in enumerate(nodes.parties)
+    ]
+    with connect(nodes, nodes.key, address) as key:
+        key.join()
+        with StudyWatcher(key, Recorder()) as watcher:
+            material.publish(key)
+            watcher.wait_for(AllPartiesReady)
+    for running in (*parties, compute):
+        error = running.error()
+        assert type(error) is NodeVanishedError
+        assert "key node keeper" in error.message
+
+
+def test_a_node_that_never_comes_ends_the_study_for_everybody(nodes: Nodes, storage: Path) -> None:
+    compute, address = start_compute(nodes, storage, arrival=1.0)
+    party = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
+    for running in (party, compute):
+        error = running.error()
+        assert type(error) is NodeVanishedError
+        assert "key node keeper did not come" in error.message
+
+
+@pytest.mark.parametrize("fingerprint", ["0" * 64, "nonsense"])
+def test_a_party_refuses_a_key_with_another_fingerprint(
+    nodes: Nodes, storage: Path, fingerprint: str
+) -> None:
+    compute, address = start_compute(nodes, storage)
+    key = run(run_key, nodes.spec, nodes.key, address)
+    party = run(
+        run_party,
+        nodes.spec,
+        nodes.parties[0],
+        address,
+        make_cohort(30, 2, 1),
+        key_fingerprint=fingerprint,
+    )
+    assert type(party.error()) is KeyFingerprintError
+    for running in (key, compute):
+        error = running.error()
+        assert type(error) is StudyAbortedError
+        assert "party node party-a stopped the study" in error.message
+    assert "encrypt" not in party.progress.tasks
+
+
+def test_fewer_records_than_clusters(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, n_parties=1, n_clusters=3)
+    compute, address = start_compute(nodes, tmp_path / "storage")
+    key = run(run_key, nodes.spec, nodes.key, address)
+    party = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(2, 2, 1))
+    reason = key.error()
+    assert type(reason) is TooFewRecordsError
+    for running in (party, compute):
+        error = running.error()
+        assert type(error) is StudyAbortedError
+        # How many records there are is the key node's to know: the others learn the kind alone.
+        assert error.message == "key node keeper stopped the study: Fewer records than clusters."
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(nodes: Nodes) -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 10
+    while left := [t for t in threading.enumerate() if t not in before and "watcher" in t.name]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

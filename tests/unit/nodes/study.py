@@ -1,0 +1,148 @@
+"""A study without nodes: its state, its clock, and every operation by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mpcseg.nodes.membership import Membership
+from mpcseg.nodes.roles import Caller, Role
+from mpcseg.nodes.study_rules import Claims, RoundOrder, StudyRules, block_names, manifest_of
+from mpcseg.nodes.study_state import StudyState
+from mpcseg.wire import events
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
+
+KEY = Caller("keeper", Role.KEY)
+A, B = Caller("a", Role.PARTY), Caller("b", Role.PARTY)
+SHARP, BLUNT = (7, 15), (7, 7)
+RULES = StudyRules(
+    study_digest="s" * 64,
+    parameter_digest="p" * 64,
+    key=KEY,
+    parties=(A, B),
+    n_features=2,
+    n_clusters=3,
+    n_rounds=2,
+    signs=frozenset({SHARP, BLUNT}),
+    max_blocks=4,
+    slot_ranges=(None, None),
+)
+CLAIMS = Claims(1, "0.1.0", "s" * 64, "p" * 64, "process 1")
+MOMENTS = RoundOrder("moments", 0, ())
+
+
+def header(name: BlobName, content: bytes = b"") -> BlobHeader:
+    return BlobHeader(name, 100, hashlib.sha256(str(name).encode() + content).digest())
+
+
+PUBLIC = header(BlobName(BlobKind.PUBLIC_KEY))
+RELINEARISATION = header(BlobName(BlobKind.RELINEARISATION_KEYS))
+ATTESTATION = events.KeyAttestation(PUBLIC.sha256, b"signed")
+
+
+@dataclass
+class Study:
+    """A state and a clock, with each operation as a method that the tables below name."""
+
+    now: float = 0.0
+    rules: StudyRules = RULES
+    sessions: dict[Caller, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        membership = Membership((KEY, A, B), patience=30.0, arrival=100.0)
+        self.state = StudyState(self.rules, membership)
+
+    def join(self, caller: Caller, **claims: object) -> bool:
+        token, anew = self.state.join(caller, replace(CLAIMS, **claims), self.now)
+        self.sessions[caller] = token
+        return anew
+
+    def enter(self, caller: Caller, **claims: object) -> None:
+        self.join(caller, **claims)
+        self.watch(caller)
+
+    def watch(self, caller: Caller) -> None:
+        self.state.watch_opened(caller, self.sessions[caller])
+
+    def lose(self, caller: Caller) -> None:
+        self.state.membership.watch_closed(caller, self.sessions[caller], self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.state.tick(self.now)
+
+    def call(self, caller: Caller, digest: str = RULES.study_digest, session: str = "") -> None:
+        self.state.verify_call(caller, digest, session or self.sessions[caller])
+
+    def upload(self, caller: Caller, blob: BlobHeader | BlobName) -> None:
+        announced = blob if isinstance(blob, BlobHeader) else header(blob)
+        if self.state.admit(caller, announced):
+            self.state.accept(caller, self.sessions[caller], announced)
+
+    def publish(self, attestation: events.KeyAttestation = ATTESTATION) -> None:
+        self.state.publish_keys(KEY, attestation)
+
+    def blocks(self, caller: Caller, n_blocks: int) -> None:
+        for name in block_names(n_blocks, RULES.n_features):
+            self.upload(caller, name)
+
+    def commit(self, caller: Caller, n_blocks: int, manifest: bytes | None = None) -> None:
+        if manifest is None:
+            names = block_names(n_blocks, RULES.n_features)
+            manifest = manifest_of([header(name).sha256 for name in names])
+        self.state.commit(caller, n_blocks, manifest)
+
+    def open(self, order: RoundOrder, caller: Caller = KEY) -> None:
+        self.state.open_round(caller, order)
+
+    def release(self, index: int) -> None:
+        names = [BlobName(BlobKind.RELEASE, round=index, item=item) for item in range(3)]
+        self.state.release(index, [header(name) for name in names])
+
+    def round(self, order: RoundOrder) -> None:
+        self.open(order)
+        self.release(order.index)
+
+    def fetch(self, caller: Caller, name: BlobName) -> None:
+        self.state.admit_download(caller, name)
+
+    def finish(self, caller: Caller = KEY) -> None:
+        self.state.finish(caller)
+
+
+Operation = Callable[[Study], object]
+
+
+def lloyd(index: int, sign: tuple[int, ...] = SHARP) -> RoundOrder:
+    return RoundOrder("lloyd", index, sign)
+
+
+def profile(index: int) -> RoundOrder:
+    return RoundOrder("profile", index, SHARP)
+
+
+def feature(block: int, part: int = 0, round_: int = 0) -> BlobName:
+    return BlobName(BlobKind.FEATURE, round_, block, part)
+
+
+def hyperplane(round_: int, pair: int = 0, part: int = 0) -> BlobName:
+    return BlobName(BlobKind.HYPERPLANE, round_, pair, part)
+
+
+def keys(study: Study) -> None:
+    """Everybody has joined and the keys are published."""
+    for caller in (KEY, A, B):
+        study.enter(caller)
+    study.upload(KEY, PUBLIC)
+    study.upload(KEY, RELINEARISATION)
+    study.publish()
+
+
+def collected(study: Study) -> None:
+    """Everybody's blocks are complete: two of a, one of b."""
+    keys(study)
+    study.blocks(A, 2)
+    study.commit(A, 2)
+    study.blocks(B, 1)
+    study.commit(B, 1)
