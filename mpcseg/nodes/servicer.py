@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from mpcseg.errors import MpcsegError, ProtocolError
+from mpcseg.errors import MpcsegError, ProtocolError, TruncatedStreamError
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
@@ -38,6 +38,31 @@ Context = Any  # grpc.aio.ServicerContext is generic in the stubs and not at run
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 _Handler = Callable[["ComputeServicer", Request, Context], Awaitable[Reply]]
+
+
+CHUNK_SECONDS = 60.0
+"""Longest silence within an upload; a client that stalls longer gives its place back."""
+
+
+async def _paced(
+    requests: AsyncIterator[blob_pb2.UploadRequest],
+) -> AsyncIterator[blob_pb2.UploadRequest]:
+    """Yield the messages of an upload.
+
+    Raises:
+        TruncatedStreamError: none came for :data:`CHUNK_SECONDS`.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(CHUNK_SECONDS):
+                message = await anext(requests, None)
+        except TimeoutError:
+            raise TruncatedStreamError(
+                f"an upload fell silent for {CHUNK_SECONDS:g} s and was given up"
+            ) from None
+        if message is None:
+            return
+        yield message
 
 
 def _answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
@@ -158,6 +183,7 @@ class ComputeServicer:
         self, requests: AsyncIterator[blob_pb2.UploadRequest], context: Context
     ) -> blob_pb2.UploadReply:
         """Receive one blob: all of it, checked, or nothing."""
+        requests = _paced(requests)
         opening = await anext(requests, None)
         if opening is None or opening.WhichOneof("part") != "header":
             raise ProtocolError("a blob stream did not begin with its header")

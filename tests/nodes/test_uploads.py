@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from mpcseg.errors import (
     SecretKeyRefusedError,
     TruncatedStreamError,
 )
+from mpcseg.nodes import servicer
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.transport import open_channel
@@ -61,11 +63,17 @@ class Line:
         pieces = [blob_pb2.UploadRequest(chunk=convert.chunk_to_wire(piece)) for piece in chunks]
         return self.stream([opening, *pieces])
 
-    def stream(self, requests: list[blob_pb2.UploadRequest]) -> blob_pb2.UploadReply:
+    def stream(self, requests: Iterable[blob_pb2.UploadRequest]) -> blob_pb2.UploadReply:
         try:
             return self.stub.Upload(iter(requests), timeout=20)
         except grpc.RpcError as error:
             raise from_call(error) or error from None
+
+
+def stalled(opening: blob_pb2.UploadRequest) -> Iterator[blob_pb2.UploadRequest]:
+    """A client that begins an upload and then says nothing."""
+    yield opening
+    time.sleep(5.0)
 
 
 @dataclass
@@ -287,3 +295,22 @@ def test_a_blob_that_has_arrived_is_not_sent_again(bench: Bench, material: Mater
     with pytest.raises(ProtocolError, match="with other content"):
         bench.party_line.send(header_of(name, bytes(other)), list(chunks_of(bytes(other))))
     assert (bench.storage / "study" / "party-party-a" / str(name)).read_bytes() == blob
+
+
+def test_an_upload_that_falls_silent_is_given_up(
+    bench: Bench, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servicer, "CHUNK_SECONDS", 0.5)
+    header = header_of(FEATURE, material.block[FEATURE])
+    opening = blob_pb2.UploadRequest(
+        header=blob_pb2.UploadHeader(
+            study_digest=bench.party_line.study_digest,
+            session=bench.party_line.session,
+            blob=convert.header_to_wire(header),
+        )
+    )
+    before = bench.kept("party-a")
+    with pytest.raises(TruncatedStreamError, match="silent"):
+        bench.party_line.stream(stalled(opening))
+    assert bench.kept("party-a") == before
+    assert not bench.left_over()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 
+from mpcseg.ckks.planner import BLUNT, SHARP
 from mpcseg.reference.metrics import inertia
 from mpcseg.study.schedule import Schedule
 from tests.unit.study.clear_study import run_clear
@@ -31,21 +32,13 @@ def scaled(name: str) -> tuple[np.ndarray, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "k", "sharp"),
-    [
-        ("cdnow_rfm", 2, (15, 15)),
-        ("cdnow_rfm", 3, (15, 15)),
-        ("cdnow_rfm", 5, (7, 15)),
-        ("cdnow_rfm", 8, (7, 15)),
-        ("cdnow_rfm", 8, (15, 15)),
-        ("wholesale", 3, (15, 15)),
-        ("wholesale", 5, (7, 15)),
-    ],
+    ("name", "k"),
+    [("cdnow_rfm", k) for k in (2, 3, 4, 5, 8)] + [("wholesale", k) for k in (2, 3, 4, 5)],
 )
-def test_ten_rounds_are_as_good_as_scikit_learn(name: str, k: int, sharp: tuple[int, ...]) -> None:
+def test_ten_rounds_are_as_good_as_scikit_learn(name: str, k: int) -> None:
     records, features = scaled(name)
     schedule = Schedule(
-        n_clusters=k, n_rounds=10, feature_names=features, blunt=(7, 7), sharp=sharp, seed=0
+        n_clusters=k, n_rounds=10, feature_names=features, blunt=BLUNT, sharp=SHARP, seed=0
     )
     result = run_clear(schedule, np.array_split(records, 3), k)
     reached = inertia(records, result.cluster_centers, result.feature_weights)
@@ -56,5 +49,5 @@ def test_ten_rounds_are_as_good_as_scikit_learn(name: str, k: int, sharp: tuple[
     best = KMeans(k, n_init=10, random_state=0, tol=1e-6).fit(records * root)
     assert reached / same_start.inertia_ <= 1.002
     assert reached / best.inertia_ <= 1.02
-    # What the key node reports from sums alone is the inertia to about 1 %.
-    assert result.inertia == pytest.approx(reached, rel=0.012)
+    # What the key node reports from sums alone is the inertia to 1.4 % (k = 2) or better.
+    assert result.inertia == pytest.approx(reached, rel=0.015)
