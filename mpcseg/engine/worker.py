@@ -23,7 +23,7 @@ from mpcseg.ckks.serialization import CiphertextShape, load_from_path, unpack_ci
 from mpcseg.ckks.slot_sum import SlotSumMask
 from mpcseg.memory import peak_rss_mb
 
-CACHE_BYTES = 512 * 2**20
+CACHE_BYTES = 256 * 2**20
 """Loaded ciphertexts that one worker keeps: the blocks and hyperplanes it uses again and again."""
 
 

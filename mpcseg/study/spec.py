@@ -161,6 +161,8 @@ class StudySpec(BaseModel):
         n_rounds: how many Lloyd rounds at most; they stop earlier once the centroids stand still.
         features: what is clustered on, in this order everywhere.
         parameter_set: ``planned`` lets the planner choose; or a set's name.
+        epsilon: privacy budget of what is released. ``none``, the only value so far, means that
+            exact sums are released in every round; it must be written out.
         seed: of the key node's random choices (starting centroids), for a repeatable study.
         compute: the compute node.
         key: the key node.
@@ -173,6 +175,7 @@ class StudySpec(BaseModel):
     n_clusters: int = Field(ge=2)
     n_rounds: int = Field(ge=1)
     features: tuple[FeatureSpec, ...] = Field(min_length=1)
+    epsilon: Literal["none"]
     parameter_set: str = "planned"
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     compute: NodeCard
@@ -218,6 +221,7 @@ class StudySpec(BaseModel):
         content: dict[str, Any] = {
             "format": _DIGEST_FORMAT,
             **self.model_dump(mode="python", include={"name", "n_clusters", "n_rounds"}),
+            "epsilon": self.epsilon,
             "parameter_set": self.parameter_set,
             "seed": self.seed,
             "features": [feature.model_dump(mode="python") for feature in self.features],

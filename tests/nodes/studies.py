@@ -82,6 +82,7 @@ def make_nodes(
         name="trial",
         n_clusters=n_clusters,
         n_rounds=2,
+        epsilon="none",
         features=tuple(FeatureSpec(name=f"x{j}", lower=-1, upper=1) for j in range(2)),
         compute=card(compute),
         key=card(key),

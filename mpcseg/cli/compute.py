@@ -1,0 +1,86 @@
+"""``mpcseg compute``: the hub that works on ciphertexts and can read nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpcseg.cli.config import ComputeConfig, load_config
+from mpcseg.cli.options import (
+    ConfigOption,
+    IdentityOption,
+    PatienceOption,
+    ProgressOption,
+    StudyOption,
+    SummaryOption,
+)
+from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.summary import write_summary
+from mpcseg.study.identity import load_identity
+from mpcseg.study.spec import load_study
+
+app = typer.Typer(help="The compute node: works on ciphertexts only.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``serve`` a command of its own, however few there are."""
+
+
+@app.command("serve")
+def serve(  # noqa: PLR0913  each is an option of the command line
+    *,
+    config: ConfigOption = None,
+    study: StudyOption = None,
+    identity: IdentityOption = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", help="Where to listen, as HOST:PORT.")
+    ] = None,
+    storage: Annotated[
+        Path | None, typer.Option("--storage", help="Folder for keys and ciphertexts.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Worker processes; default one per core.")
+    ] = None,
+    arrival: Annotated[
+        float | None,
+        typer.Option("--arrival", help="Seconds to wait for all nodes once the first has come."),
+    ] = None,
+    patience: PatienceOption = None,
+    summary: SummaryOption = None,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Serve one study, and end when it is finished.
+
+    The compute node is the only one that others dial. It holds ciphertexts and public evaluation
+    keys, refuses secret keys, and must not be run by whoever runs the key node.
+    """
+    options = {
+        "study": study,
+        "identity": identity,
+        "listen": listen,
+        "storage": storage,
+        "workers": workers,
+        "arrival": arrival,
+        "patience": patience,
+    }
+    settings = load_config(ComputeConfig, config, options)
+    spec = load_study(settings.study)
+    own = load_identity(settings.identity)
+
+    from mpcseg.nodes.compute import serve_compute  # noqa: PLC0415  gRPC takes a while to import
+
+    with open_progress(progress) as shown:
+        done = serve_compute(
+            spec,
+            own,
+            settings.listen,
+            settings.storage,
+            settings.workers,
+            shown,
+            patience=settings.patience,
+            arrival=settings.arrival,
+        )
+    write_summary(done, summary)

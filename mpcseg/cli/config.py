@@ -1,0 +1,106 @@
+"""What each role is configured with: a TOML file, and options that override it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from mpcseg.study.documents import check, read_toml
+
+Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}$")]
+
+# A line may be down, or a machine start anew, for minutes; organisations start theirs within hours.
+DEFAULT_PATIENCE = 600.0
+DEFAULT_ARRIVAL = 4 * 3600.0
+
+
+class NodeConfig(BaseModel):
+    """What every role has.
+
+    Attributes:
+        study: the study file that all nodes share.
+        identity: the folder that ``mpcseg identity new`` made.
+        patience: seconds to wait for a node that does not answer before giving up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: Path
+    identity: Path
+    patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
+
+
+class PartyConfig(NodeConfig):
+    """A party node.
+
+    Attributes:
+        address: ``host:port`` of the compute node.
+        data: the customer table, CSV or Parquet.
+        id_column: the identifiers, for the check that no customer stands twice.
+        columns: feature name to the table's own column name, where they differ.
+        key_fingerprint: SHA-256 that the public encryption key must have, where it was agreed on
+            by telephone; the key node's signature is checked in any case.
+    """
+
+    address: Address
+    data: Path
+    id_column: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    key_fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+
+
+class KeyConfig(NodeConfig):
+    """The key node.
+
+    Attributes:
+        address: ``host:port`` of the compute node.
+        output: the folder for the results.
+    """
+
+    address: Address
+    output: Path
+
+
+class ComputeConfig(NodeConfig):
+    """The compute node.
+
+    Attributes:
+        listen: ``host:port`` to listen on.
+        storage: the folder for keys and ciphertexts, tens of megabytes per party and more.
+        workers: worker processes; one per processor core where left out.
+        arrival: seconds, from the first node's coming, to wait for all the others.
+    """
+
+    listen: Address
+    storage: Path
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    arrival: float = Field(default=DEFAULT_ARRIVAL, gt=0)
+
+
+Config = TypeVar("Config", bound=NodeConfig)
+
+
+def load_config(model: type[Config], file: Path | None, options: Mapping[str, object]) -> Config:
+    """Read a role's file and lay the command line's options over it.
+
+    Args:
+        model: the role's model.
+        file: the TOML file; its relative paths count from its own folder. None for options alone.
+        options: fields given on the command line, None where not; relative paths count from the
+            working directory.
+
+    Raises:
+        ConfigError: the file is absent or unreadable, or a field is missing, unknown or wrong.
+    """
+    data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
+    for name, field in model.model_fields.items():
+        if file and field.annotation is Path and isinstance(data.get(name), str):
+            data[name] = file.parent / data[name]
+    data.update({name: value for name, value in options.items() if value is not None})
+    source = f"the configuration file {file}" if file else "the command line"
+    hint = "See the template in parties/ and `--help`: each field is in the file or an option."
+    return check(model, data, source, hint=hint)

@@ -1,0 +1,197 @@
+"""Real node processes and their end: whatever happens, none outlives the demonstration."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpcseg.demo.workspace import NodeFolder
+from mpcseg.errors import (
+    MpcsegError,
+    NodeError,
+    NodeUnreachableError,
+    NodeVanishedError,
+    StudyAbortedError,
+    subclasses,
+)
+
+END_WITH_STDIN = "MPCSEG_END_WITH_STDIN"
+
+_COMMANDS = {"compute": ("compute", "serve"), "key": ("key", "run"), "party": ("party", "run")}
+
+# Errors by which a node says that another one went away: not the cause where there is one.
+_CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError)
+# How long the others may take to notice a failure, and to end when they are told to.
+_NOTICE_SECONDS = 4.0
+_END_SECONDS = 10.0
+
+
+@dataclass
+class Child:
+    """One node's process.
+
+    Attributes:
+        node: the node.
+        process: its process, which leads a process group of its own.
+        stderr: the last lines that it wrote for a person.
+        ended: set once the process and everything that it started are gone.
+    """
+
+    node: NodeFolder
+    process: subprocess.Popen[str]
+    stderr: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def failure(self) -> MpcsegError | None:
+        """What the ended process died of, in its own words; None after a success."""
+        status = self.process.returncode
+        if not status:
+            return None
+        label = f"{self.node.role} node {self.node.name}"
+        if status < 0:
+            reason = signal.Signals(-status).name
+            return NodeVanishedError(
+                f"{label} was killed ({reason})", "Is there enough memory? Try again."
+            )
+        message, hint = self._last_words()
+        known = {error.exit_status: error for error in subclasses().values()}
+        error = known.get(status, NodeError)
+        return error(f"{label}: {message or f'ended with exit status {status}'}", hint)
+
+    def _last_words(self) -> tuple[str, str]:
+        message = hint = ""
+        for line in self.stderr:
+            if line.startswith("error: "):
+                message, hint = line.removeprefix("error: "), ""
+            elif line.startswith("hint: "):
+                hint = line.removeprefix("hint: ")
+        return message, hint
+
+
+class Children:
+    """Node processes, from their start to their certain end. A context manager."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self._reports: queue.SimpleQueue[tuple[Child, dict[str, Any] | None]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Children:
+        """Return itself; nothing is started yet."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End what still runs: ask first, then kill with all worker processes."""
+        try:
+            for child in self._running():
+                child.process.terminate()
+            deadline = time.monotonic() + _END_SECONDS
+            while self._running() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:  # also when somebody loses patience and presses Ctrl-C again
+            for child in self._running():
+                _kill_group(child)
+            for child in self._children:
+                child.ended.wait()
+
+    def start(self, node: NodeFolder) -> None:
+        """Start a node from its configuration file."""
+        arguments = ["--config", str(node.config), "--summary", str(node.summary)]
+        command = [sys.executable, "-m", "mpcseg", *_COMMANDS[node.role], *arguments]
+        process = subprocess.Popen(  # noqa: S603  our own program with paths that we made
+            [*command, "--progress", "json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            # A group of its own, so that Ctrl-C reaches the demonstration alone, and everything
+            # that a node started can be ended with it.
+            start_new_session=True,
+            env={**os.environ, END_WITH_STDIN: "1"},
+        )
+        child = Child(node, process)
+        self._children.append(child)
+        threading.Thread(target=self._follow, args=(child,), daemon=True).start()
+
+    def reports(self) -> Iterator[tuple[NodeFolder, dict[str, Any]]]:
+        """Yield what the nodes report until all have ended well.
+
+        Raises:
+            MpcsegError: a node failed; the error that caused it, with the node's own words.
+        """
+        n_ended = 0
+        while n_ended < len(self._children):  # more may be started between two reports
+            child, report = self._reports.get()
+            if report is not None:
+                yield child.node, report
+                continue
+            n_ended += 1
+            if child.process.returncode:
+                raise self._cause()
+
+    def _cause(self) -> MpcsegError:
+        """The failure that began it, which need not be the first that was noticed."""
+        deadline = time.monotonic() + _NOTICE_SECONDS
+        while time.monotonic() < deadline and self._running():
+            time.sleep(0.05)
+        # The compute node passes on why another node stopped the study: that node comes first.
+        children = sorted(self._children, key=lambda child: child.node.role == "compute")
+        failures = [child.failure() for child in children if child.ended.is_set()]
+        errors = [error for error in failures if error is not None]
+        causes = [error for error in errors if not isinstance(error, _CONSEQUENCES)]
+        return [*causes, *errors][0]
+
+    def _running(self) -> list[Child]:
+        return [child for child in self._children if not child.ended.is_set()]
+
+    def _follow(self, child: Child) -> None:
+        """Pass on what one node reports until it ends; runs in a thread of its own."""
+        readers = [
+            threading.Thread(target=self._read_reports, args=(child,), daemon=True),
+            threading.Thread(target=self._read_errors, args=(child,), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        # Wait without reaping: as long as the process is there, though dead, its group's number
+        # is its own, and whatever it left behind can be killed without hitting anybody else.
+        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+        _kill_group(child)
+        child.process.wait()
+        for reader in readers:
+            reader.join()
+        for stream in (child.process.stdin, child.process.stdout, child.process.stderr):
+            if stream is not None:
+                stream.close()
+        child.ended.set()
+        self._reports.put((child, None))
+
+    def _read_reports(self, child: Child) -> None:
+        for line in child.process.stdout or ():
+            try:
+                report = json.loads(line)
+            except json.JSONDecodeError:  # a library that prints; a person may want to see it
+                report = {"report": "message", "text": line.rstrip()}
+            if isinstance(report, dict):
+                self._reports.put((child, report))
+
+    def _read_errors(self, child: Child) -> None:
+        for line in child.process.stderr or ():
+            child.stderr.append(line.rstrip("\n"))
+
+
+def _kill_group(child: Child) -> None:
+    """Kill a node that has not been reaped yet, with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)

@@ -1,0 +1,170 @@
+"""One demonstration from its options to its files."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from mpcseg.demo.children import Children
+from mpcseg.demo.comparison import compare, verify_scikit_learn
+from mpcseg.demo.outcome import Summaries, outcome_document, read_summaries
+from mpcseg.demo.screen import (
+    Screen,
+    render_comparison,
+    render_views,
+    show_beginning,
+    show_end,
+)
+from mpcseg.demo.tables import DealtTables, generated_tables, tables_from_file, verify_enough
+from mpcseg.demo.workspace import Workspace, make_workspace, write_tables
+from mpcseg.errors import ConfigError
+from mpcseg.report.export import read_segments_json
+from mpcseg.report.files import write_json, write_text
+from mpcseg.report.progress import RichProgress
+from mpcseg.report.table import SegmentsView
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a demonstration is asked for.
+
+    Attributes:
+        data: a real table, or None for generated customers.
+        id_column: heading of its identifiers.
+        features: its columns to cluster on.
+        log1p: those of them to transform by log1p.
+        parties: how many party nodes.
+        clusters: how many segments.
+        rounds: Lloyd rounds at most.
+        seed: of the generated customers and the starting centroids.
+        workers: worker processes of the compute node.
+        tables: folder to write the parties' tables to, and do no more.
+        keep: folder for all nodes' files; None for a temporary one.
+        segments_csv: where the segment table is written as CSV.
+        segments_json: where it is written as JSON.
+        outcome: where everything that was found and measured is written as JSON, if anywhere.
+    """
+
+    data: Path | None
+    id_column: str | None
+    features: tuple[str, ...]
+    log1p: tuple[str, ...]
+    parties: int
+    clusters: int
+    rounds: int
+    seed: int
+    workers: int
+    tables: Path | None
+    keep: Path | None
+    segments_csv: Path
+    segments_json: Path
+    outcome: Path | None
+
+
+def run_demo(options: DemoOptions, console: Console) -> None:
+    """Run a whole study on this machine, show it, and write its results.
+
+    Args:
+        options: what to do.
+        console: where to show it.
+
+    Raises:
+        MpcsegError: bad options or data; or a node failed, in which case the error is the node's.
+    """
+    verify_scikit_learn()
+    tables = _tables(options)
+    verify_enough(tables, options.clusters)
+    if options.tables is not None:
+        for path in write_tables(options.tables, tables):
+            console.print(f"written: {path}", highlight=False)
+        return
+    with _folder(options.keep) as folder:
+        workspace = make_workspace(
+            folder,
+            tables,
+            n_clusters=options.clusters,
+            n_rounds=options.rounds,
+            seed=options.seed,
+            workers=options.workers,
+        )
+        show_beginning(console, tables, workspace, options.workers)
+        began = time.monotonic()
+        _run_nodes(workspace, console)
+        seconds = time.monotonic() - began
+        summaries = read_summaries(workspace)
+        _finish(options, console, (workspace, tables, summaries), seconds)
+
+
+def _tables(options: DemoOptions) -> DealtTables:
+    if options.data is None:
+        if options.features or options.log1p or options.id_column:
+            raise ConfigError(
+                "--features, --log1p and --id-column need --data", "Name a table with --data."
+            )
+        return generated_tables(options.parties, options.seed)
+    if not options.features or options.id_column is None:
+        raise ConfigError(
+            "--data needs --id-column and --features",
+            "Name the column of identifiers and the columns to cluster on.",
+        )
+    return tables_from_file(
+        options.data, options.id_column, options.features, options.log1p, options.parties
+    )
+
+
+def _run_nodes(workspace: Workspace, console: Console) -> None:
+    """Start every node, show what they report, and return when all have ended well."""
+    with RichProgress(console) as progress, Children() as children:
+        screen = Screen(console, progress)
+        children.start(workspace.compute)
+        for node, report in children.reports():
+            screen.show(node, report)
+            if node.role == "compute" and report.get("kind") == "listening":
+                for client in (workspace.key, *workspace.parties):
+                    children.start(client)
+
+
+def _finish(
+    options: DemoOptions,
+    console: Console,
+    study: tuple[Workspace, DealtTables, Summaries],
+    seconds: float,
+) -> None:
+    """Compare, show and write."""
+    workspace, tables, summaries = study
+    result = summaries.result
+    comparison = compare(
+        tables.pooled_records(),
+        np.array(result["cluster_centers_scaled"]),
+        np.array(result["starting_centers_scaled"]),
+        result["n_rounds"],
+    )
+    console.print(render_views(workspace, tables, summaries))
+    console.print(SegmentsView(read_segments_json(workspace.key.results / "segments.json")))
+    console.print(render_comparison(comparison, result["n_rounds"]))
+    written = [options.segments_csv, options.segments_json]
+    for source, target in zip(("segments.csv", "segments.json"), written, strict=True):
+        write_text(target, (workspace.key.results / source).read_text(encoding="utf-8"))
+    if options.outcome is not None:
+        write_json(
+            options.outcome, outcome_document(workspace, tables, summaries, comparison, seconds)
+        )
+        written.append(options.outcome)
+    show_end(console, seconds, written)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """The working folder; a temporary one is removed, for it holds private keys."""
+    if keep is not None:
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="mpcseg-demo-") as folder:
+        yield Path(folder)

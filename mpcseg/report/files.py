@@ -1,0 +1,89 @@
+"""Writing results so that a reader finds the whole file or none, and no value leaves raw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mpcseg.errors import ConfigError
+
+# CKKS results carry their decryption error in the low digits, and that error tells about the key
+# (docs/protocol.md section 7): what leaves the key node is rounded well above it.
+SIGNIFICANT_DIGITS = 5
+
+
+def rounded(value: float, digits: int = SIGNIFICANT_DIGITS) -> float | None:
+    """A value to a few significant digits; None where it is not a finite number."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}") + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def rounded_rows(values: Any) -> Any:
+    """An array of any shape as nested lists of rounded numbers."""
+    if getattr(values, "ndim", 0):
+        return [rounded_rows(row) for row in values]
+    return rounded(float(values))
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document; NaN and infinity are refused, for JSON has no word for them.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text under a temporary name beside ``path``, then rename it into place.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror or 'unknown reason'}",
+            "Choose a place that this user may write to.",
+        ) from None
+
+
+def jsonable(value: object) -> Any:
+    """Plain data for JSON: dataclasses, arrays and NumPy scalars unpacked, NaN as null.
+
+    Raises:
+        TypeError: a value that has no form in JSON.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(name): jsonable(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(entry) for entry in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return jsonable(
+            {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+        )
+    if callable(unpack := getattr(value, "tolist", None)):
+        return jsonable(unpack())
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")

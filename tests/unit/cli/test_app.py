@@ -1,0 +1,154 @@
+"""How the command line ends: exit status, one plain line, one hint, and never a record."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mpcseg import errors
+from mpcseg.cli.app import app, main
+from mpcseg.study.identity import load_identity
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mpcseg", *arguments],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_an_identity_is_made_and_shown(tmp_path: Path) -> None:
+    folder = str(tmp_path / "identity")
+    made = run("identity", "new", "hub", "--folder", folder, "--host", "127.0.0.1")
+    assert made.returncode == 0
+    fingerprint = load_identity(tmp_path / "identity").fingerprint
+    assert f"fingerprint: {fingerprint}" in made.stdout
+    shown = run("identity", "show", "--folder", folder)
+    assert (shown.returncode, shown.stdout) == (0, made.stdout)
+
+
+def test_an_error_is_a_line_and_a_hint_with_its_own_exit_status(tmp_path: Path) -> None:
+    missing = tmp_path / "absent.toml"
+    ended = run("party", "run", "--config", str(missing))
+    assert ended.returncode == errors.ConfigError.exit_status
+    lines = ended.stderr.splitlines()
+    assert lines[0] == f"error: the configuration file {missing} does not exist"
+    assert lines[1].startswith("hint: ")
+    assert len(lines) == 2
+    assert ended.stdout == ""
+
+
+def test_a_traceback_is_shown_on_request_only(tmp_path: Path) -> None:
+    arguments = ("identity", "show", "--folder", str(tmp_path))
+    assert "Traceback" not in run(*arguments).stderr
+    assert "Traceback" in run(*arguments, MPCSEG_DEBUG="1").stderr
+
+
+def test_an_unexpected_failure_shows_its_place_but_not_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A defect is planted: numpy is asked to convert a text, which it then quotes."""
+
+    def broken(*_: object, **__: object) -> None:
+        float("anna@example.org, 734.25")
+
+    monkeypatch.setattr("mpcseg.cli.identity.load_identity", broken)
+    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", "--folder", str(tmp_path)])
+    monkeypatch.delenv("MPCSEG_DEBUG", raising=False)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as left:
+            main()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert left.value.code == errors.MpcsegError.exit_status
+    shown = capsys.readouterr()
+    assert re.match(r"error: unexpected ValueError at mpcseg/cli/identity\.py:\d+\n", shown.err)
+    assert "MPCSEG_DEBUG=1" in shown.err
+    assert "734" not in shown.err + shown.out
+
+
+def test_a_command_line_that_cannot_be_read_is_status_2() -> None:
+    for arguments in (["party", "run", "--no-such-option"], ["no-such-command"]):
+        assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_the_version_is_shown() -> None:
+    shown = CliRunner().invoke(app, ["--version"]).output
+    assert re.fullmatch(r"mpcseg \d+\.\d+\.\d+\n", shown)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(), ("identity", "new"), ("identity", "show"), ("plan",), ("compute", "serve"),
+     ("party", "run"), ("key", "run"), ("demo",)],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    options = re.findall(r"^│[ *]+--[a-z0-9-]+ +(?:-c)? +<[^>]+>(.*)│$", shown.output, re.MULTILINE)
+    assert len(options) == len(re.findall(r"^│[ *]+--", shown.output, re.MULTILINE)) > 0
+    assert all(len(line.split()) > 1 for line in options)
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> subprocess.Popen[str]:
+    """A party node that waits, patiently, for a compute node that is not there."""
+    folders = {name: tmp_path / name for name in ("hub", "notary", "alder")}
+    study = ['name = "s"', "n_clusters = 2", "n_rounds = 1", 'epsilon = "none"']
+    study += ["[[features]]", 'name = "v"', "lower = 0", "upper = 9"]
+    for name, heading in zip(folders, ("[compute]", "[key]", "[[parties]]"), strict=True):
+        assert run("identity", "new", name, "--folder", str(folders[name])).returncode == 0
+        study += [heading, f'name = "{name}"', f'certificate = "{name}/certificate.pem"']
+    (tmp_path / "study.toml").write_text("\n".join(study))
+    (tmp_path / "customers.csv").write_text("id,v\na,1\nb,2\nc,3\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mpcseg", "party", "run", "--study", str(tmp_path / "study.toml"),
+         "--identity", str(folders["alder"]), "--address", "127.0.0.1:9", "--id-column", "id",
+         "--data", str(tmp_path / "customers.csv")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env={**os.environ, "MPCSEG_END_WITH_STDIN": "1"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "does not answer" in line:
+            break
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_node_plainly(
+    waiting: subprocess.Popen[str], number: signal.Signals, status: int, word: str
+) -> None:
+    waiting.send_signal(number)
+    assert waiting.wait(timeout=30) == status
+    _, rest = waiting.communicate()
+    assert rest.splitlines()[-1] == f"error: {word}"
+    assert "Traceback" not in rest
+
+
+def test_a_node_ends_when_the_program_that_started_it_is_gone(
+    waiting: subprocess.Popen[str],
+) -> None:
+    assert waiting.stdin is not None
+    waiting.stdin.close()
+    began = time.monotonic()
+    assert waiting.wait(timeout=30) == 143
+    assert time.monotonic() - began < 10
+    for stream in (waiting.stdout, waiting.stderr):
+        assert stream is not None
+        stream.close()

@@ -1,0 +1,112 @@
+"""Role configurations: files, options over them, and the templates to start from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mpcseg.cli.config import ComputeConfig, KeyConfig, NodeConfig, PartyConfig, load_config
+from mpcseg.errors import ConfigError
+from mpcseg.study.identity import new_identity
+from mpcseg.study.spec import load_study
+
+TEMPLATES = Path(__file__).parents[3] / "parties"
+
+PARTY = """
+study = "../study.toml"
+identity = "identity"
+address = "hub.example.org:7443"
+data = "/srv/customers.csv"
+id_column = "customer_id"
+[columns]
+money = "spend"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "alder" / "party.toml"
+    path.parent.mkdir()
+    path.write_text(PARTY)
+    return path
+
+
+def test_paths_of_a_file_count_from_its_folder(file: Path) -> None:
+    config = load_config(PartyConfig, file, {})
+    assert config.study == file.parent / "../study.toml"
+    assert config.data == Path("/srv/customers.csv")
+    assert config.columns == {"money": "spend"}
+    assert config.patience > 0
+
+
+def test_options_override_the_file_and_count_from_the_working_directory(file: Path) -> None:
+    config = load_config(
+        PartyConfig, file, {"data": Path("other.csv"), "address": None, "patience": 5.0}
+    )
+    assert config.data == Path("other.csv")
+    assert config.address == "hub.example.org:7443"
+    assert config.patience == 5.0
+
+
+def test_options_alone_are_enough(tmp_path: Path) -> None:
+    config = load_config(
+        ComputeConfig, None,
+        {"study": tmp_path, "identity": tmp_path, "listen": "[::1]:0", "storage": tmp_path},
+    )  # fmt: skip
+    assert config.workers == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("identity", "idendity", "idendity is unknown"),
+        ('data = "/srv/customers.csv"', "", "field data is missing"),
+        ('"hub.example.org:7443"', '"hub.example.org"', "address"),
+        ('"hub.example.org:7443"', '"https://hub.example.org:7443"', "address"),
+        ('id_column = "customer_id"', "id_column = 7", "id_column"),
+        ('id_column = "customer_id"', "patience = 0", "patience"),
+        ('id_column = "customer_id"', 'key_fingerprint = "abc"', "key_fingerprint"),
+        ('id_column = "customer_id"', "id_column = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_file(
+    file: Path, old: str, new: str, expected: str
+) -> None:
+    file.write_text(PARTY.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=expected) as caught:
+        load_config(PartyConfig, file, {})
+    assert "party.toml" in caught.value.message
+    assert caught.value.hint
+
+
+def test_what_is_missing_without_a_file_is_named_too() -> None:
+    with pytest.raises(ConfigError, match="the command line: field study is missing"):
+        load_config(KeyConfig, None, {})
+
+
+@pytest.mark.parametrize(
+    ("role", "model"), [("party", PartyConfig), ("compute", ComputeConfig), ("key", KeyConfig)]
+)
+def test_the_templates_are_complete_configurations(role: str, model: type[NodeConfig]) -> None:
+    path = TEMPLATES / role / f"{role}.toml"
+    load_config(model, path, {})
+    text = path.read_text()
+    for field in model.model_fields:
+        assert f"{field} = " in text or f"[{field}]" in text, f"{field} is not explained"
+
+
+def test_the_template_of_the_study_is_a_study(tmp_path: Path) -> None:
+    text = (TEMPLATES / "study.toml").read_text()
+    (tmp_path / "study.toml").write_text(text)
+    (tmp_path / "certificates").mkdir()
+    content = tomllib.loads(text)
+    for node in (content["compute"], content["key"], *content["parties"]):
+        identity = new_identity(node["name"], tmp_path / node["name"])
+        (tmp_path / node["certificate"]).write_bytes(identity.certificate_pem)
+    spec = load_study(tmp_path / "study.toml")
+    assert spec.n_features == len(content["features"])
+    for field in type(spec).model_fields:
+        assert field in content, f"{field} is not explained"

@@ -1,0 +1,63 @@
+"""The files of a demonstration are those of a real study."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig, load_config
+from mpcseg.demo.tables import generated_tables
+from mpcseg.demo.workspace import Workspace, make_workspace
+from mpcseg.errors import ConfigError
+from mpcseg.study.cohort import load_cohort
+from mpcseg.study.identity import load_identity
+
+
+def made(folder: Path) -> Workspace:
+    return make_workspace(
+        folder, generated_tables(3, 1), n_clusters=4, n_rounds=6, seed=1, workers=2
+    )
+
+
+def test_every_node_finds_its_configuration_identity_and_data(tmp_path: Path) -> None:
+    workspace = made(tmp_path / "demo")
+    tables = generated_tables(3, 1)
+    spec = workspace.spec
+    assert (spec.n_clusters, spec.n_rounds, spec.seed) == (4, 6, 1)
+    assert spec.features == tables.features
+    compute = load_config(ComputeConfig, workspace.compute.config, {})
+    key = load_config(KeyConfig, workspace.key.config, {})
+    assert (compute.listen, compute.workers) == (key.address, 2)
+    assert load_identity(compute.identity).fingerprint == spec.compute.fingerprint
+    assert load_identity(key.identity).fingerprint == spec.key.fingerprint
+    for node, card in zip(workspace.parties, spec.parties, strict=True):
+        party = load_config(PartyConfig, node.config, {})
+        assert party.address == compute.listen
+        assert load_identity(party.identity).fingerprint == card.fingerprint
+        cohort = load_cohort(party.data, party.id_column, spec.features, party.columns)
+        expected = np.column_stack(
+            [
+                np.clip(feature.scale(tables.parties[card.name].values[:, j]), -1, 1)
+                for j, feature in enumerate(spec.features)
+            ]
+        )
+        np.testing.assert_array_equal(cohort.records, expected)
+
+
+def test_private_keys_are_for_their_owner_only(tmp_path: Path) -> None:
+    made(tmp_path / "demo")
+    keys = list((tmp_path / "demo").rglob("private_key.pem"))
+    assert len(keys) == 5
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+
+
+def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        made(tmp_path)
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        made(tmp_path / "mine")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]

@@ -1,0 +1,149 @@
+"""Progress for a person and for a program."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mpcseg.report.files import jsonable
+from mpcseg.report.progress import JsonLinesProgress, RichProgress, event_line
+
+
+def test_json_lines_carry_every_report_whole() -> None:
+    stream = io.StringIO()
+    progress = JsonLinesProgress(stream)
+    progress.message("two\nlines")
+    progress.start("encrypt", 7, "ciphertexts")
+    progress.advance("encrypt", 2)
+    progress.finish("encrypt")
+    progress.event("round", index=np.int64(3), sizes=np.array([1.5, math.nan]), sign=(7, 15))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert lines == [
+        {"report": "message", "text": "two\nlines"},
+        {"report": "start", "task": "encrypt", "total": 7, "unit": "ciphertexts"},
+        {"report": "advance", "task": "encrypt", "amount": 2},
+        {"report": "finish", "task": "encrypt"},
+        {
+            "report": "event",
+            "kind": "round",
+            "facts": {"index": 3, "sizes": [1.5, None], "sign": [7, 15]},
+        },
+    ]
+
+
+def test_json_lines_from_several_threads_stay_lines() -> None:
+    stream = io.StringIO()
+    progress = JsonLinesProgress(stream)
+    threads = [
+        threading.Thread(target=lambda: [progress.advance("x" * 200) for _ in range(100)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 400
+    assert all(json.loads(line)["amount"] == 1 for line in lines)
+
+
+def plain_progress() -> tuple[RichProgress, io.StringIO]:
+    stream = io.StringIO()
+    return RichProgress(Console(file=stream, width=60, force_terminal=False)), stream
+
+
+def test_off_a_terminal_a_task_is_two_plain_lines() -> None:
+    progress, stream = plain_progress()
+    with progress:
+        progress.start("upload", 3, "ciphertexts")
+        for _ in range(3):
+            progress.advance("upload")
+        progress.finish("upload")
+        progress.message("[bold] is not markup, and a long line is not wrapped " + "x" * 80)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "upload: 0 of 3 ciphertexts"
+    assert lines[1].startswith("upload: 3 of 3 ciphertexts, ")
+    assert lines[2].startswith("[bold] is not markup")
+    assert len(lines) == 3
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_task_may_start_again_and_may_be_discarded() -> None:
+    progress, stream = plain_progress()
+    with progress:
+        progress.start("upload", 3, "ciphertexts")
+        progress.advance("upload")
+        progress.start("upload", 2, "ciphertexts")
+        progress.advance("upload", 2)
+        progress.finish("upload")
+        progress.start("round 1", 9, "tasks")
+        progress.discard("round 1")
+    assert "upload: 2 of 2 ciphertexts" in stream.getvalue()
+    assert "round 1: 9" not in stream.getvalue()
+
+
+def test_on_a_terminal_bars_are_drawn() -> None:
+    stream = io.StringIO()
+    with RichProgress(Console(file=stream, width=100, force_terminal=True)) as progress:
+        progress.start("round 2", 4, "tasks")
+        progress.advance("round 2", 4)
+        progress.finish("round 2")
+    assert "round 2" in stream.getvalue()
+    assert "4/4" in stream.getvalue()
+    assert "━" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "line"),
+    [
+        ("listening", {"address": "127.0.0.1:7"}, "listening on 127.0.0.1:7"),
+        (
+            "joined",
+            {"node": "alder", "role": "party", "compute": "hub:7443"},
+            "joined the study at hub:7443 as party node alder",
+        ),
+        (
+            "joined",
+            {"node": "alder", "role": "party", "anew": False},
+            "party node alder has joined",
+        ),
+        (
+            "round",
+            {
+                "index": 2, "round_kind": "lloyd", "sign": (7, 15), "shift": 0.12345,
+                "n_records": 3000, "sizes": [1999.7, 1000.2], "notes": ("a note",), "seconds": 3.21,
+            },
+            "round 2 (lloyd, sign 7,15): customers per segment 2,000  1,000; "
+            "largest move 0.123 sd; 3.2 s; a note",
+        ),
+        (
+            "round",
+            {
+                "index": 0, "round_kind": "moments", "sign": (), "shift": None,
+                "n_records": 3000, "sizes": None, "notes": (), "seconds": 3.21,
+            },
+            "round 0 (moments): 3,000 customers in all; 3.2 s",
+        ),
+        (
+            "round",
+            {"index": 1, "round_kind": "lloyd", "releases": 12, "seconds": 2.0},
+            "round 1 (lloyd): 12 masked sums released; 2.0 s",
+        ),
+        ("some_news", {"n_things": 0.123456, "list": np.array([1.0])}, None),
+        ("done", {}, "done"),
+    ],
+)  # fmt: skip
+def test_events_are_lines_for_people(kind: str, facts: dict[str, object], line: str | None) -> None:
+    assert event_line(kind, facts) == (line or "some_news: n things 0.1235, list 1")
+
+
+def test_what_has_no_form_in_json_is_refused() -> None:
+    with pytest.raises(TypeError, match="a PosixPath has no form"):
+        jsonable({"path": Path("x")})
