@@ -47,6 +47,9 @@ TOLERANCE = 1e-3
 BLUNT_TOLERANCE = 0.02
 # Under this variance in scaled space a feature is constant but for the errors of its encryption.
 CONSTANT_VARIANCE = 1e-8
+# Error of a decrypted sum, whatever the number of records: ten times the largest seen, 4e-4 per
+# block. Divided by n it is the variance that a constant feature can seem to have.
+SUM_ERROR = 5e-3
 # A feature this narrow in its bounds makes most |t| too small for the sign (section 4).
 NARROW_DEVIATION = 0.02
 
@@ -261,7 +264,7 @@ class Schedule:
         moments = Moments.from_sums(sums, self._d)
         variances = np.diag(moments.covariance)
         for name, variance in zip(self._names, variances, strict=True):
-            if variance < CONSTANT_VARIANCE:
+            if variance < CONSTANT_VARIANCE + SUM_ERROR / n_records:
                 raise ConstantFeatureError(
                     f"feature {name!r} has the same value in all records of all parties",
                     "leave it out, or agree on tighter bounds if it does vary a little",

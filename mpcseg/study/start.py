@@ -27,6 +27,8 @@ _ROUNDS = 30
 # Fitting the copula's correlations: five corrections leave an error of 0.03 where the moments
 # can be met at all (correlations near ±1 of skewed features cannot).
 _CORRECTIONS = 5
+# Relative difference of inertia under which two runs count as having ended in the same place.
+_SAME_PLACE = 1e-6
 # Beta parameters below this put all the mass on the bounds to within rounding.
 _SMALLEST_SHAPE = 1e-3
 
@@ -88,8 +90,12 @@ def _sorted_beta(
     """Ascending draws from the beta distribution on [-1, 1] with this mean and deviation."""
     position = (mean + 1) / 2
     concentration = position * (1 - position) / (deviation / 2) ** 2 - 1
-    first = max(position * concentration, _SMALLEST_SHAPE)
-    second = max((1 - position) * concentration, _SMALLEST_SHAPE)
+    # Rounded, because the sampler's draws jump with the shape's last bit: the errors of encryption
+    # must not decide where a study starts.
+    first, second = (
+        float(f"{max(share * concentration, _SMALLEST_SHAPE):.3g}")
+        for share in (position, 1 - position)
+    )
     return np.asarray(np.sort(2 * rng.beta(first, second, n_points) - 1), dtype=np.float64)
 
 
@@ -120,9 +126,17 @@ def _best_kmeans(
         seeded = _spread_out(points, n_clusters, feature_weights, rng)
         centers, _ = lloyd(points, seeded, _ROUNDS, feature_weights)
         reached = inertia(points, centers, feature_weights)
-        if reached < least:
+        # Runs that end in one place differ in the last bits and in the order of the centres.
+        if reached < least * (1 - _SAME_PLACE):
             best, least = centers, reached
-    return np.asarray(np.clip(best, -1.0, 1.0), dtype=np.float64)
+    clipped = np.asarray(np.clip(best, -1.0, 1.0), dtype=np.float64)
+    return clipped[_canonical_order(clipped * np.sqrt(feature_weights))]
+
+
+def _canonical_order(centers: NDArray[np.float64]) -> NDArray[np.intp]:
+    """An order by position alone, along a direction in which symmetric centres do not tie."""
+    direction = np.cos(np.arange(1, centers.shape[1] + 1))
+    return np.argsort(centers @ direction, kind="stable")
 
 
 def _spread_out(

@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mpcseg.errors import (
+    ConstantFeatureError,
     KeyFingerprintError,
     NodeVanishedError,
     StudyAbortedError,
@@ -23,6 +24,7 @@ from mpcseg.nodes.party import run_party
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
 from mpcseg.nodes.transport import open_channel
 from mpcseg.nodes.watcher import StudyWatcher
+from mpcseg.study.cohort import Cohort
 from mpcseg.wire.events import AllPartiesReady, KeysReady
 from mpcseg.wire.names import BlobKind, BlobName
 from tests.nodes.material import Material
@@ -264,6 +266,21 @@ def test_fewer_records_than_clusters(tmp_path: Path) -> None:
         assert type(error) is StudyAbortedError
         # How many records there are is the key node's to know: the others learn the kind alone.
         assert error.message == "key node keeper stopped the study: Fewer records than clusters."
+
+
+def test_a_feature_that_is_constant_over_all_parties(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, n_parties=2)
+    compute, address = start_compute(nodes, tmp_path / "storage")
+    key = run(run_key, nodes.spec, nodes.key, address)
+    records = make_cohort(60, 2, 1).records
+    records[:, 1] = 0.7
+    cohort = Cohort(records=records, n_clipped=(0, 0), warnings=())
+    parties = [run(run_party, nodes.spec, own, address, cohort) for own in nodes.parties]
+    error = key.error()
+    assert type(error) is ConstantFeatureError
+    assert nodes.spec.feature_names[1] in error.message
+    for running in (*parties, compute):
+        assert "same value everywhere" in running.error().message
 
 
 @pytest.fixture(autouse=True)

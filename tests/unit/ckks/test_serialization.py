@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 
 import numpy as np
@@ -177,3 +178,9 @@ def test_seal_errors_do_not_escape(small_keys: Keys) -> None:
         load_from_bytes(
             lambda path: ciphertext.load(small_keys.parameters.ring.context, path), b"nothing"
         )
+
+
+def test_a_secret_key_is_not_pickled_or_shown(small_keys: Keys) -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(small_keys.secret)
+    assert repr(small_keys.secret) == "<SecretKey ckks-16384-2>"

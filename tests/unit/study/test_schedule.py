@@ -118,6 +118,19 @@ def test_constant_feature_is_named() -> None:
         schedule().receive(moment_sums(records))
 
 
+@pytest.mark.parametrize("n_records", [4, 120, 20_000])
+@pytest.mark.parametrize("error", [-1e-3, 1e-3])
+def test_constant_feature_is_seen_through_the_errors_of_decryption(
+    n_records: int, error: float
+) -> None:
+    records = np.tile(blobs()[:4], (n_records // 4, 1))
+    records[:, 1] = 0.9
+    sums = moment_sums(records)
+    sums[-1] += error  # of the sum of squares of the constant feature
+    with pytest.raises(ConstantFeatureError, match="'f1'"):
+        schedule().receive(sums)
+
+
 def test_narrow_feature_is_noted() -> None:
     records = blobs() * [1.0, 0.01]
     record = schedule().receive(moment_sums(records))

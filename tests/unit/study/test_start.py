@@ -69,3 +69,17 @@ def test_extreme_moments_give_finite_points(mean: float) -> None:
     points = sample_from_moments(moments, 500, np.random.default_rng(0))
     assert np.isfinite(points).all()
     assert np.abs(points).max() <= 1
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_errors_of_encryption_do_not_decide_where_a_study_starts(k: int) -> None:
+    """The same place and order, although runs that tie differ in their last bits."""
+    rng = np.random.default_rng(3)
+    blob = np.array([[-0.5, -0.4], [0.5, -0.2], [0.0, 0.6]])
+    records = np.clip(blob[rng.integers(0, 3, 240)] + rng.normal(0, 0.15, (240, 2)), -1, 1)
+    sums = moment_sums(records)
+    exact = starting_centers(Moments.from_sums(sums, 2), k, np.random.default_rng(0))
+    for _ in range(5):
+        disturbed = Moments.from_sums(sums + rng.normal(0, 4e-4, sums.shape), 2)
+        found = starting_centers(disturbed, k, np.random.default_rng(0))
+        assert np.abs(found - exact).max() < 1e-3
