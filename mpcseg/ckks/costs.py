@@ -22,20 +22,24 @@ Counts = Mapping[tuple[str, int], int]
 OPERATIONS = ("relinearise", "multiply", "square", "multiply_scalar", "rescale")
 """What is timed; additions and copies are small beside them."""
 
-_SECONDS_PER_TRANSFORM_POINT = 6.4e-10
+_SECONDS_PER_TRANSFORM_POINT = 1.05e-9
 """Of a number-theoretic transform, for each of its N·log2(N) points, on the reference machine."""
 
 _SECONDS_PER_WORD = {
-    "multiply": 9.0e-9,
-    "square": 7.0e-9,
-    "multiply_scalar": 4.2e-9,
+    "multiply": 15e-9,
+    "square": 12e-9,
+    "multiply_scalar": 8e-9,
+    "encrypt_hyperplane": 140e-9,
+    "mask": 850e-9,
 }
 """For each residue of one polynomial, on the reference machine."""
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds of one operation on one core of the reference machine (docs/protocol.md section 9).
+    """Seconds of one operation on one core of the reference machine.
+
+    The reference machine: one of two cores of an AMD EPYC (Zen 4) virtual machine at 2.6 GHz.
 
     A key switch at m primes is about m² + 3m transforms, a rescale 2m + 2.
     """

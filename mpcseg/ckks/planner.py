@@ -137,7 +137,13 @@ class Plan:
 
     def release_counts(self, columns: int) -> Counts:
         """Operations on the sums over all blocks, once a round."""
-        return Counter({("relinearise", SUM_LEVEL): columns, ("rescale", SUM_LEVEL): columns})
+        return Counter(
+            {
+                ("relinearise", SUM_LEVEL): columns,
+                ("rescale", SUM_LEVEL): columns,
+                ("mask", 0): columns,
+            }
+        )
 
     def round_columns(self, *, profile: bool = False) -> int:
         """Values that a round decrypts."""
@@ -164,6 +170,11 @@ class Plan:
         per_block = costs.total(self.block_counts(sign, profile=profile))
         releases = costs.total(self.release_counts(self.round_columns(profile=profile)))
         return self.n_blocks * per_block + releases
+
+    def hyperplane_seconds(self, sign: tuple[int, ...]) -> float:
+        """Of one core of the key node, each round."""
+        one = CostModel(self.parameters).seconds("encrypt_hyperplane", self.start_level(sign))
+        return self.n_pairs * (self.n_features + 1) * one
 
     @cached_property
     def most_records(self) -> int:

@@ -99,9 +99,9 @@ def _show(made: Plan, console: Console, *, has_records: bool) -> None:
 
 
 def _rounds_table(made: Plan) -> Table:
-    table = Table(title="One round (seconds of evaluation on one core, all blocks)")
+    table = Table(title="One round (seconds of one core of each node, all blocks)")
     table.add_column("round")
-    for heading in ("sign", "levels", "key switches", "seconds", "key → compute", "compute → key"):
+    for heading in ("sign", "levels", "key switches", "compute", "key", "key → compute", "→ key"):
         table.add_column(heading, justify="right")
     for name, sign, profile in [
         ("lloyd, early", made.blunt, False),
@@ -116,7 +116,8 @@ def _rounds_table(made: Plan) -> Table:
             ",".join(str(degree) for degree in sign),
             str(made.start_level(sign)),
             f"{switches * made.n_blocks:,}",
-            plain(made.round_seconds(sign, profile=profile)),
+            f"{plain(made.round_seconds(sign, profile=profile))} s",
+            f"{plain(made.hyperplane_seconds(sign))} s",
             f"{plain(made.hyperplane_bytes(sign) / 1e6)} MB",
             f"{plain(release / 1e6)} MB",
         )

@@ -100,9 +100,9 @@ def test_small_parties_share_a_block() -> None:
     assert plan([100, 5000, 4000]).n_uploads == 3
     mixed = plan([100, None, 200], [50, 20000, 150])
     assert (mixed.n_blocks, mixed.n_uploads) == (4, 5)
-    assert mixed.round_seconds(mixed.sharp) == pytest.approx(
-        4 * plan([100]).round_seconds(mixed.sharp), rel=0.05
-    )
+    # Masks cost the same however many blocks there are; all the rest four times as much.
+    ratio = mixed.round_seconds(mixed.sharp) / plan([100]).round_seconds(mixed.sharp)
+    assert 3.0 < ratio < 4.0
 
 
 @pytest.mark.parametrize("n_clusters", [2, 5, 8, 24, 40])
