@@ -111,7 +111,7 @@ async def _measure(material: Material, folder: Path, repeats: int) -> list[dict[
     counts: Counter[tuple[str, int]] = Counter()
     for _ in range(plan.n_blocks):
         counts.update(plan.block_counts(plan.sharp))
-    counts.update(plan.release_counts(plan.round_columns()))
+    counts.update(plan.release_counts(plan.n_sums("lloyd")))
     one, two = (Engine(parameters, folder / f"engine-{n}", n) for n in (1, 2))
     rows = []
     try:

@@ -56,6 +56,20 @@ class PlanError(MpcsegError):
     grpc_status = "INVALID_ARGUMENT"
 
 
+class OutputError(ConfigError):
+    """A result cannot be written where it was asked for."""
+
+    code = "output"
+    exit_status = 13
+
+
+class ListenError(ConfigError):
+    """The compute node cannot listen on the address that it was given."""
+
+    code = "listen"
+    exit_status = 14
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 
@@ -68,8 +82,8 @@ class DataError(MpcsegError):
 
     def for_others(self) -> MpcsegError:
         """The kind of error alone: names of files and numbers of records stay at home."""
-        kind = (type(self).__doc__ or "").partition("\n")[0]
-        return type(self)(kind, "The node where it happened knows more.")
+        kind = self.code.replace("_", " ")
+        return type(self)(f"the data cannot be used ({kind})", "That node's operator knows more.")
 
 
 class UnreadableTableError(DataError):

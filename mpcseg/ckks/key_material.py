@@ -1,25 +1,42 @@
 """Public key material as bytes, and the refusal of any other (docs/protocol.md section 1).
 
-Keys travel as SEAL saves them, seeded and compressed; their decompressed length is bounded before
-SEAL sees a byte.
+A public key (b, a) travels as a seed and b: everybody expands a from the seed. A key node that
+could choose a freely could choose one under which encryptions of zero hide nothing, and with it
+read what the masks of section 6 are there to hide.
+
+Relinearisation keys travel as SEAL saves them, seeded and compressed; their decompressed length is
+bounded before SEAL sees a byte.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
+import numpy as np
 import tenseal.sealapi as seal
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpcseg.ckks.parameters import ParameterSet
+from mpcseg.ckks.sampling import KEY_BYTES, uniform_residues
 from mpcseg.ckks.serialization import (
     PLAINTEXT,
     SEAL_HEADER,
     SEAL_MAGIC,
+    Residues,
     load_from_bytes,
+    saved_ciphertext,
     seal_header,
     seal_payload,
 )
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefusedError
+
+SEED_BYTES = 32
+"""Public seed of a public key's second polynomial."""
+
+_PUBLIC_KEY = struct.Struct("<4sBxxxII32s")  # magic, version, N, primes, seed
+_MAGIC, _VERSION = b"MPCK", 1
 
 _LONGEST_SECRET_KEY = 8 * 64 * 32768 + 512
 """Of any ring that SEAL knows: 64 primes of 32768 coefficients."""
@@ -28,11 +45,35 @@ _SEAL_START = SEAL_MAGIC.to_bytes(2, "little") + bytes([SEAL_HEADER.size])
 
 
 def key_bytes_limit(parameters: ParameterSet, *, relinearisation: bool) -> int:
-    """Longest saved public key, or seeded relinearisation keys; compressed or not."""
-    polynomial = 8 * parameters.n_key_primes * parameters.poly_modulus_degree
+    """Length of a public key; longest seeded relinearisation keys, compressed or not."""
+    coefficients = parameters.n_key_primes * parameters.poly_modulus_degree
     if not relinearisation:
-        return 2 * polynomial + 512
-    return (parameters.n_key_primes - 1) * (polynomial + 512) + 512
+        return _PUBLIC_KEY.size + 4 * coefficients
+    return (parameters.n_key_primes - 1) * (8 * coefficients + 512) + 512
+
+
+def expand_public_polynomial(parameters: ParameterSet, seed: bytes) -> Residues:
+    """The second polynomial a of a public key, shape (primes, N), NTT form. Any node.
+
+    Args:
+        parameters: of the study.
+        seed: public, :data:`SEED_BYTES` long.
+    """
+    info = b"mpcseg public key|" + parameters.digest.encode()
+    key = HKDF(SHA512(), KEY_BYTES, None, info).derive(seed)
+    return uniform_residues(key, parameters.primes, parameters.poly_modulus_degree)
+
+
+def pack_public_key(parameters: ParameterSet, b: Residues, seed: bytes) -> bytes:
+    """A public key as it travels. Key node.
+
+    Args:
+        parameters: of the study.
+        b: first polynomial, shape (primes, N), NTT form.
+        seed: of the second one.
+    """
+    degree, n_primes = parameters.poly_modulus_degree, parameters.n_key_primes
+    return _PUBLIC_KEY.pack(_MAGIC, _VERSION, degree, n_primes, seed) + b.astype("<u4").tobytes()
 
 
 def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
@@ -41,13 +82,21 @@ def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
     Raises:
         SecretKeyRefusedError: the bytes hold a secret key.
         MalformedBlobError: not a public key of this parameter set.
-        BlobTooLargeError: longer than a public key.
     """
-    payload = _key_payload(parameters, saved, relinearisation=False)
+    refuse_secret_key(saved)
+    degree, n_primes = parameters.poly_modulus_degree, parameters.n_key_primes
+    if len(saved) != key_bytes_limit(parameters, relinearisation=False):
+        raise MalformedBlobError("The bytes are not one public key of this parameter set.")
+    *head, seed = _PUBLIC_KEY.unpack_from(saved)
+    if head != [_MAGIC, _VERSION, degree, n_primes]:
+        raise MalformedBlobError("The bytes do not begin like a public key of this parameter set.")
+    words = np.frombuffer(saved, "<u4", offset=_PUBLIC_KEY.size)
+    b = words.reshape(n_primes, degree).astype(np.uint64)
+    residues = np.stack([b, expand_public_polynomial(parameters, seed)])
+    context = parameters.ring.context
+    parts = saved_ciphertext(list(context.key_parms_id()), residues.shape, 1.0, residues)
     key = seal.PublicKey()
-    load_from_bytes(
-        lambda path: key.load(parameters.ring.context, path), seal_header(len(payload)), payload
-    )
+    load_from_bytes(lambda path: key.load(context, path), *parts)
     return key
 
 
@@ -59,17 +108,13 @@ def load_relinearisation_keys(parameters: ParameterSet, saved: bytes) -> Any:
         MalformedBlobError: not relinearisation keys of this parameter set.
         BlobTooLargeError: longer than relinearisation keys.
     """
-    payload = _key_payload(parameters, saved, relinearisation=True)
+    refuse_secret_key(saved)
+    payload = seal_payload(saved, key_bytes_limit(parameters, relinearisation=True))
     keys = seal.RelinKeys()
     load_from_bytes(
         lambda path: keys.load(parameters.ring.context, path), seal_header(len(payload)), payload
     )
     return keys
-
-
-def _key_payload(parameters: ParameterSet, saved: bytes, *, relinearisation: bool) -> bytes:
-    refuse_secret_key(saved)
-    return seal_payload(saved, key_bytes_limit(parameters, relinearisation=relinearisation))
 
 
 def refuse_secret_key(saved: bytes) -> None:

@@ -75,7 +75,8 @@ def pack_blocks(
     place = place or SlotRange(0, 0, slots * max(1, -(-len(records) // slots)))
     if len(records) > place.length:
         raise TooManyRecordsError(
-            f"The table has {len(records)} records; the study allows this party {place.length}.",
+            f"The table has more records ({len(records)}) than the study allows "
+            f"this party ({place.length}).",
             "Agree on a larger most_records in the study file.",
         )
     rows = np.zeros((records.shape[1] + 1, -(-(place.start + place.length) // slots) * slots))

@@ -37,6 +37,7 @@ from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import PlanError
 from mpcseg.reference.hyperplanes import cluster_pairs
+from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.reference.sign import sign_for
 
 SHARP = (7, 15)
@@ -130,10 +131,15 @@ class Plan:
         return _key_switches(simulation.circuit.counts)
 
     def block_counts(self, sign: tuple[int, ...], *, profile: bool = False) -> Counts:
-        """Operations on one block in one round."""
-        simulation = _Simulation(self, sign)
-        simulation.round(profile=profile)
-        return simulation.circuit.counts
+        """Operations on one block in one round: of one pair, one cluster, times their numbers."""
+        pair, cluster, once = (_Simulation(self, sign) for _ in range(3))
+        cluster.products([pair.sign()] * (self.n_clusters - 1), profile=profile)
+        if profile:
+            once.squares()
+        counts: Counter[tuple[str, int]] = Counter(once.circuit.counts)
+        for part, times in ((pair, self.n_pairs), (cluster, self.n_clusters)):
+            counts.update({operation: n * times for operation, n in part.circuit.counts.items()})
+        return counts
 
     def release_counts(self, columns: int) -> Counts:
         """Operations on the sums over all blocks, once a round."""
@@ -145,22 +151,15 @@ class Plan:
             }
         )
 
-    def round_columns(self, *, profile: bool = False) -> int:
-        """Values that a round decrypts."""
-        per_cluster = 2 * self.n_features + 1 if profile else self.n_features + 1
-        return self.n_clusters * per_cluster
-
-    @property
-    def moments_columns(self) -> int:
-        """Values that the moments round decrypts."""
-        d = self.n_features
-        return 1 + d + d * (d + 1) // 2
+    def n_sums(self, kind: RoundKind) -> int:
+        """Values that a round of this kind decrypts."""
+        return math.prod(sums_shape(kind, self.n_clusters, self.n_features))
 
     @property
     def decrypted_values(self) -> int:
         """Values that the whole study decrypts at most; nothing else ever is."""
-        rounds = self.n_rounds * self.round_columns()
-        return self.moments_columns + rounds + self.round_columns(profile=True)
+        rounds = self.n_rounds * self.n_sums("lloyd")
+        return self.n_sums("moments") + rounds + self.n_sums("profile")
 
     def round_seconds(
         self, sign: tuple[int, ...], costs: Costs | None = None, *, profile: bool = False
@@ -168,7 +167,7 @@ class Plan:
         """Of evaluation on one core."""
         costs = costs or CostModel(self.parameters)
         per_block = costs.total(self.block_counts(sign, profile=profile))
-        releases = costs.total(self.release_counts(self.round_columns(profile=profile)))
+        releases = costs.total(self.release_counts(self.n_sums("profile" if profile else "lloyd")))
         return self.n_blocks * per_block + releases
 
     def hyperplane_seconds(self, sign: tuple[int, ...]) -> float:
@@ -299,17 +298,17 @@ class _Simulation:
             Encrypted(self._backend.encrypt(x, TARGET_SCALE), parameters.n_levels, TARGET_SCALE)
             for x in data
         ]
-        self._hyperplanes = [
-            self._hyperplane(rng.normal(0.0, 1.0, d), n_records) for _ in range(plan.n_pairs)
-        ]
+        # Those that decide on the first cluster: the other ones are no different.
+        self._normals = rng.normal(0.0, 1.0, (plan.n_clusters - 1, d))
+        self._n_records = n_records
 
-    def _hyperplane(self, normal: NDArray[np.float64], n_records: int) -> list[Encrypted]:
-        normal = normal / np.abs(normal).sum()
+    def _hyperplane(self, pair: int) -> list[Encrypted]:
+        normal = self._normals[pair] / np.abs(self._normals[pair]).sum()
         u_scale, v_scale = assignment.hyperplane_scales(self._plan.parameters, self._level)
         entries = [(u, u_scale) for u in normal] + [(0.0, v_scale)]
         return [
             Encrypted(
-                self._backend.encrypt_symmetric(np.full(n_records, value), scale),
+                self._backend.encrypt_symmetric(np.full(self._n_records, value), scale),
                 self._level,
                 scale,
             )
@@ -318,43 +317,43 @@ class _Simulation:
 
     def _distance(self, pair: int) -> Encrypted:
         lowered = [self.circuit.lower(x, self._level) for x in self._features]
-        return assignment.distance_difference(self.circuit, lowered, self._hyperplanes[pair])
+        return assignment.distance_difference(self.circuit, lowered, self._hyperplane(pair))
 
     def sign(self, pair: int = 0) -> Encrypted:
         return evaluate_sign(self.circuit, self._distance(pair), sign_for(self._sign))
 
-    def _weight(self, cluster: int, signs: Sequence[Encrypted]) -> Encrypted:
-        k = self._plan.n_clusters
-        own = [signs[pair] for pair in assignment.pairs_of_cluster(cluster, k)]
-        factors = assignment.signs_of_cluster(self.circuit, cluster, k, own)
+    def _weight(self, signs: Sequence[Encrypted]) -> Encrypted:
+        factors = assignment.signs_of_cluster(self.circuit, 0, self._plan.n_clusters, signs)
         return assignment.assignment_weight(self.circuit, factors)
 
     def _signs(self) -> list[Encrypted]:
-        return [self.sign(pair) for pair in range(self._plan.n_pairs)]
+        return [self.sign(pair) for pair in range(self._plan.n_clusters - 1)]
 
     def release_scale(self) -> float:
         """Scale of a released sum."""
-        weight = self._weight(0, self._signs())
-        column = self.circuit.lower(self._features[0], SUM_LEVEL)
-        return self.circuit.finish(self.circuit.multiply(weight, column)).scale
+        (product, *_) = self.products([self.sign()] * (self._plan.n_clusters - 1), profile=False)
+        return self.circuit.finish(product).scale
 
     def stages(self) -> dict[str, NDArray[np.float64]]:
+        """Slots after each stage, for the first cluster."""
         signs = self._signs()
         return {
             "distance": self._distance(0).payload,
             "sign": signs[0].payload,
-            "weight": self._weight(0, signs).payload,
+            "weight": self._weight(signs).payload,
         }
 
-    def round(self, *, profile: bool) -> None:
-        signs = self._signs()
-        circuit = self.circuit
-        columns = [circuit.lower(x, SUM_LEVEL) for x in self._features]
-        columns.append(columns[0])  # presence costs what a feature costs
-        if profile:
-            columns += assignment.squares(circuit, self._features)
-        for cluster in range(self._plan.n_clusters):
-            assignment.weighted_products(circuit, self._weight(cluster, signs), columns)
+    def products(self, signs: Sequence[Encrypted], *, profile: bool) -> list[Encrypted]:
+        """One cluster's weighted products of one block."""
+        column = self.circuit.lower(self._features[0], SUM_LEVEL)
+        n_columns = sums_shape(
+            "profile" if profile else "lloyd", self._plan.n_clusters, self._plan.n_features
+        )[-1]
+        return assignment.weighted_products(self.circuit, self._weight(signs), [column] * n_columns)
+
+    def squares(self) -> None:
+        """The x_j² of one block."""
+        assignment.squares(self.circuit, self._features)
 
 
 def _key_switches(counts: Counts) -> int:

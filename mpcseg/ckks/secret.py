@@ -6,6 +6,7 @@ leaves it: callers get one number for each released ciphertext.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import tenseal.sealapi as seal
 from numpy.typing import NDArray
 
 from mpcseg.ckks.assignment import hyperplane_scales
+from mpcseg.ckks.key_material import SEED_BYTES, expand_public_polynomial, pack_public_key
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet
 from mpcseg.ckks.serialization import (
     pack_ciphertext,
     plaintext_residues,
+    residues_of,
     save_to_bytes,
     unpack_ciphertext,
 )
@@ -50,10 +53,20 @@ class SecretKey:
         raise TypeError("A secret key is not pickled.")
 
     def public_key(self) -> bytes:
-        """The public key as SEAL saves it."""
-        key = seal.PublicKey()
-        self._generator.create_public_key(key)
-        return save_to_bytes(key.save)
+        """A fresh public key whose second polynomial everybody expands from its seed.
+
+        SEAL draws (b', a') with b' = e - a'·s. For another second polynomial a, the first one is
+        b = b' + (a' - a)·s, with SEAL's error e untouched.
+        """
+        parameters = self._parameters
+        drawn = seal.PublicKey()
+        self._generator.create_public_key(drawn)
+        b, a = residues_of(parameters, drawn.save)
+        s = plaintext_residues(parameters, self._generator.secret_key(), parameters.n_key_primes)
+        seed = secrets.token_bytes(SEED_BYTES)
+        primes = np.array(parameters.primes, np.uint64)[:, None]
+        shift = (a + primes - expand_public_polynomial(parameters, seed)) % primes
+        return pack_public_key(parameters, (b + shift * s) % primes, seed)
 
     def relinearisation_keys(self) -> bytes:
         """The relinearisation keys as SEAL saves them, seeded."""

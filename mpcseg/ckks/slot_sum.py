@@ -14,18 +14,17 @@ given the seed can replay them; the key node never gets it.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import numpy as np
 import tenseal.sealapi as seal
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpcseg.ckks.circuit import Encrypted
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, moduli, new_context
+from mpcseg.ckks.sampling import KEY_BYTES, uniform_residues
 from mpcseg.ckks.serialization import (
     CiphertextShape,
     Residues,
@@ -40,7 +39,12 @@ SLOT_SUM_SHAPE = CiphertextShape(level=0)
 """A released ciphertext: two polynomials at level 0."""
 
 SEED_BYTES = 64
-"""Secret seed of one round's releases, from the system's CSPRNG."""
+"""Length of the secret seed of one round's releases."""
+
+
+def new_seed() -> bytes:
+    """A fresh secret seed for one round, from the system's CSPRNG. Compute node."""
+    return secrets.token_bytes(SEED_BYTES)
 
 
 class SlotSumMask:
@@ -85,7 +89,9 @@ class SlotSumMask:
         return pack_residues(self._parameters, masked, encrypted.scale)
 
     def _randomness(self, seed: bytes, label: str) -> tuple[Residues, Residues]:
-        key = HKDF(SHA512(), 64 + 48, None, b"mpcseg slot sum|" + label.encode()).derive(seed)
+        key = HKDF(SHA512(), 64 + KEY_BYTES, None, b"mpcseg slot sum|" + label.encode()).derive(
+            seed
+        )
         return self._zero(key[:64]), self._uniform(key[64:])
 
     def _zero(self, key: bytes) -> Residues:
@@ -108,18 +114,10 @@ class SlotSumMask:
         Shape (primes, N). The NTT values of a polynomial add up to N times its constant
         coefficient, so the last value is chosen to make each prime's sum vanish.
         """
-        stream = Cipher(AES(key[:32]), CTR(key[32:])).encryptor()
-        rows = [self._uniform_row(stream, int(prime)) for prime in self._primes]
-        return np.stack(rows)
-
-    def _uniform_row(self, stream: Any, prime: int) -> Residues:
-        wanted = self._parameters.poly_modulus_degree - 1
-        row = np.empty(0, np.uint64)
-        while len(row) < wanted:
-            words = np.frombuffer(stream.update(bytes(4 * wanted)), "<u4") & 0x7FFFFFFF
-            row = np.concatenate([row, words[words < prime].astype(np.uint64)])
-        row = row[:wanted]
-        return np.append(row, np.uint64(-int(row.sum()) % prime))
+        count = self._parameters.poly_modulus_degree - 1
+        rows = uniform_residues(key, self._primes.tolist(), count)
+        last = [-int(row.sum()) % int(q) for row, q in zip(rows, self._primes, strict=True)]
+        return np.column_stack([rows, np.array(last, np.uint64)])
 
 
 def slot_sum_from_residues(parameters: ParameterSet, residues: Residues, scale: float) -> float:

@@ -14,8 +14,9 @@ import typer
 
 from mpcseg import __version__
 from mpcseg.cli import compute, demo, identity, key, party, plan
-from mpcseg.cli.lifetime import end_with_parent
 from mpcseg.errors import MpcsegError
+from mpcseg.nodes.lifetime import end_with_parent
+from mpcseg.text import one_line
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -101,9 +102,9 @@ def main() -> NoReturn:
 
 
 def _show(message: str, hint: str) -> None:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201  plain: no wrapping, no colour
+    print(f"error: {one_line(message)}", file=sys.stderr)  # noqa: T201  plain: no wrapping, no colour
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+        print(f"hint: {one_line(hint)}", file=sys.stderr)  # noqa: T201
 
 
 def _show_traceback() -> None:

@@ -17,7 +17,7 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.cli.summary import write_summary
+from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.study.identity import load_identity
 from mpcseg.study.spec import load_study
 
@@ -48,6 +48,10 @@ def serve(  # noqa: PLR0913  each is an option of the command line
         float | None,
         typer.Option("--arrival", help="Seconds to wait for all nodes once the first has come."),
     ] = None,
+    max_blocks: Annotated[
+        int | None,
+        typer.Option("--max-blocks", min=1, help="Blocks that one party may send at most."),
+    ] = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
@@ -64,9 +68,11 @@ def serve(  # noqa: PLR0913  each is an option of the command line
         "storage": storage,
         "workers": workers,
         "arrival": arrival,
+        "max_blocks": max_blocks,
         "patience": patience,
     }
     settings = load_config(ComputeConfig, config, options)
+    verify_summary(summary)
     spec = load_study(settings.study)
     own = load_identity(settings.identity)
 
@@ -82,5 +88,6 @@ def serve(  # noqa: PLR0913  each is an option of the command line
             shown,
             patience=settings.patience,
             arrival=settings.arrival,
+            max_blocks=settings.max_blocks,
         )
     write_summary(done, summary)

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.study.documents import check, read_toml
 
-Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}$")]
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/]+):([0-9]{1,5})")
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
+_LARGEST_PORT = 65535
+
+
+def _listen_address(text: str) -> str:
+    parts = _ADDRESS.fullmatch(text)
+    if parts is None:
+        raise ValueError("must be HOST:PORT, as in hub.example.org:7443")
+    if int(parts[2]) > _LARGEST_PORT:
+        raise ValueError(f"must be HOST:PORT with a port from 1 to {_LARGEST_PORT}")
+    return text
+
+
+def _address(text: str) -> str:
+    if int(_listen_address(text).rpartition(":")[2]) == 0:
+        raise ValueError(f"must be HOST:PORT with a port from 1 to {_LARGEST_PORT}")
+    return text
+
+
+def _fingerprint(text: str) -> str:
+    if not _FINGERPRINT.fullmatch(text):
+        raise ValueError("must be 64 hexadecimal digits")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+# Port 0 takes a free one.
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
 # A line may be down, or a machine start anew, for minutes; organisations start theirs within hours.
 DEFAULT_PATIENCE = 600.0
@@ -50,7 +81,7 @@ class PartyConfig(NodeConfig):
     data: Path
     id_column: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    key_fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    key_fingerprint: Fingerprint | None = None
 
 
 class KeyConfig(NodeConfig):
@@ -73,12 +104,14 @@ class ComputeConfig(NodeConfig):
         storage: the folder for keys and ciphertexts, tens of megabytes per party and more.
         workers: worker processes; one per processor core where left out.
         arrival: seconds, from the first node's coming, to wait for all the others.
+        max_blocks: blocks that one party may send, unless its ``most_records`` sets it to one.
     """
 
-    listen: Address
+    listen: ListenAddress
     storage: Path
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     arrival: float = Field(default=DEFAULT_ARRIVAL, gt=0)
+    max_blocks: int = Field(default=MAX_BLOCKS, ge=1)
 
 
 Config = TypeVar("Config", bound=NodeConfig)

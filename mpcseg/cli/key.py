@@ -19,17 +19,19 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.cli.summary import write_summary
+from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.report.export import result_document, write_segments_csv, write_segments_json
-from mpcseg.report.files import write_json
+from mpcseg.report.files import (
+    RESULT_FILE,
+    SEGMENTS_CSV,
+    SEGMENTS_JSON,
+    verify_output_folder,
+    write_json,
+)
 from mpcseg.report.model import segment_table
 from mpcseg.report.table import SegmentsView
 from mpcseg.study.identity import load_identity
 from mpcseg.study.spec import load_study
-
-RESULT_FILE = "result.json"
-SEGMENTS_CSV = "segments.csv"
-SEGMENTS_JSON = "segments.json"
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
 
@@ -65,6 +67,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "patience": patience,
     }
     settings = load_config(KeyConfig, config, options)
+    verify_output_folder(settings.output)
+    verify_summary(summary)
     spec = load_study(settings.study)
     own = load_identity(settings.identity)
 

@@ -18,7 +18,7 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.cli.summary import write_summary
+from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.study.cohort import load_cohort
 from mpcseg.study.identity import load_identity
 from mpcseg.study.spec import load_study
@@ -68,6 +68,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "patience": patience,
     }
     settings = load_config(PartyConfig, config, options)
+    verify_summary(summary)
     spec = load_study(settings.study)
     own = load_identity(settings.identity)
     with open_progress(progress) as shown:
@@ -86,7 +87,6 @@ def run(  # noqa: PLR0913  each is an option of the command line
             patience=settings.patience,
             key_fingerprint=settings.key_fingerprint,
         )
-        shown.message(
-            f"the study is finished; {done.n_records:,} records left this node as ciphertexts only"
-        )
+        records = "1 record" if done.n_records == 1 else f"{done.n_records:,} records"
+        shown.message(f"the study is finished; {records} left this node as ciphertexts only")
     write_summary(done, summary)

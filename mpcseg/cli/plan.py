@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mpcseg.errors import ConfigError
+from mpcseg.errors import ConfigError, PlanError
 from mpcseg.report.table import plain
 from mpcseg.study.spec import load_study
 
@@ -38,13 +38,18 @@ def plan(
     from mpcseg.ckks.planner import plan_study  # noqa: PLC0415  TenSEAL takes a while to import
 
     spec = load_study(study) if study else None
-    n_clusters = clusters or (spec and spec.n_clusters)
-    n_features = features or (spec and spec.n_features)
-    n_rounds = rounds or (spec and spec.n_rounds)
-    if not n_clusters or not n_features or not n_rounds:
+    n_clusters = clusters if clusters is not None or not spec else spec.n_clusters
+    n_features = features if features is not None or not spec else spec.n_features
+    n_rounds = rounds if rounds is not None or not spec else spec.n_rounds
+    if n_clusters is None or n_features is None or n_rounds is None:
         raise ConfigError(
             "a plan needs the numbers of clusters, features and rounds",
             "Give --study FILE, or --clusters, --features and --rounds.",
+        )
+    if n_clusters < 2 or n_features < 1 or n_rounds < 1:
+        raise PlanError(
+            "a plan needs 2 clusters, 1 feature and 1 round at least",
+            "Raise --clusters, --features or --rounds.",
         )
     counts = _counts(records)
     if spec and counts and len(counts) != len(spec.parties):
@@ -60,7 +65,12 @@ def plan(
         most_records=spec.most_records if spec else (),
         parameter_set_name=parameter_set or (spec.parameter_set if spec else "planned"),
     )
-    _show(made, Console(), has_records=bool(records))
+    console = Console()
+    if spec:
+        # On a line of its own, so that it can be copied; unlike the plan, it is for comparing.
+        console.print(f"Digest of study {spec.name}, the same at every node:", highlight=False)
+        console.print(spec.digest, highlight=False, soft_wrap=True)
+    _show(made, console, has_records=bool(records))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -110,7 +120,7 @@ def _rounds_table(made: Plan) -> Table:
     ]:
         counts = made.block_counts(sign, profile=profile)
         switches = sum(n for (operation, _), n in counts.items() if operation == "relinearise")
-        release = made.release_bytes(made.round_columns(profile=profile))
+        release = made.release_bytes(made.n_sums("profile" if profile else "lloyd"))
         table.add_row(
             name,
             ",".join(str(degree) for degree in sign),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mpcseg.report.files import jsonable, write_json
+from mpcseg.report.files import jsonable, verify_output_file, write_json
+
+
+def verify_summary(path: Path | None) -> None:
+    """Check that a summary can be written, where one was asked for.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if path is not None:
+        verify_output_file(path)
 
 
 def write_summary(done: Any, path: Path | None, *, without: tuple[str, ...] = ()) -> None:
@@ -17,7 +27,7 @@ def write_summary(done: Any, path: Path | None, *, without: tuple[str, ...] = ()
         without: fields to leave out, such as results.
 
     Raises:
-        ConfigError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     if path is None:
         return

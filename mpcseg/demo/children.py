@@ -25,8 +25,7 @@ from mpcseg.errors import (
     StudyAbortedError,
     subclasses,
 )
-
-END_WITH_STDIN = "MPCSEG_END_WITH_STDIN"
+from mpcseg.nodes.lifetime import END_WITH_STDIN
 
 _COMMANDS = {"compute": ("compute", "serve"), "key": ("key", "run"), "party": ("party", "run")}
 
@@ -104,9 +103,16 @@ class Children:
             for child in self._children:
                 child.ended.wait()
 
-    def start(self, node: NodeFolder) -> None:
-        """Start a node from its configuration file."""
+    def start(self, node: NodeFolder, address: str | None = None) -> None:
+        """Start a node from its configuration file.
+
+        Args:
+            node: which one.
+            address: of the compute node, for the others.
+        """
         arguments = ["--config", str(node.config), "--summary", str(node.summary)]
+        if address is not None:
+            arguments += ["--address", address]
         command = [sys.executable, "-m", "mpcseg", *_COMMANDS[node.role], *arguments]
         process = subprocess.Popen(  # noqa: S603  our own program with paths that we made
             [*command, "--progress", "json"],

@@ -11,7 +11,7 @@ from mpcseg.demo.comparison import Comparison
 from mpcseg.demo.tables import DealtTables
 from mpcseg.demo.workspace import Workspace
 from mpcseg.nodes.planning import plan_of
-from mpcseg.report.files import SIGNIFICANT_DIGITS, rounded
+from mpcseg.report.files import RESULT_FILE, SIGNIFICANT_DIGITS, rounded
 
 # Ratios to scikit-learn differ from 1 by parts in ten thousand, and hold no decrypted value.
 _RATIO_DIGITS = SIGNIFICANT_DIGITS + 2
@@ -40,7 +40,7 @@ def read_summaries(workspace: Workspace) -> Summaries:
         parties={party.name: json.loads(party.summary.read_text()) for party in workspace.parties},
         compute=json.loads(workspace.compute.summary.read_text()),
         key=json.loads(workspace.key.summary.read_text()),
-        result=json.loads((workspace.key.results / "result.json").read_text()),
+        result=json.loads((workspace.key.results / RESULT_FILE).read_text()),
     )
 
 

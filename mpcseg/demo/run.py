@@ -26,9 +26,18 @@ from mpcseg.demo.tables import DealtTables, generated_tables, tables_from_file, 
 from mpcseg.demo.workspace import Workspace, make_workspace, write_tables
 from mpcseg.errors import ConfigError
 from mpcseg.report.export import read_segments_json
-from mpcseg.report.files import write_json, write_text
+from mpcseg.report.files import (
+    SEGMENTS_CSV,
+    SEGMENTS_JSON,
+    verify_output_file,
+    write_json,
+    write_text,
+)
 from mpcseg.report.progress import RichProgress
 from mpcseg.report.table import SegmentsView
+
+# Where the segment tables go unless asked otherwise; made when it is not there.
+DEFAULT_FOLDER = Path("mpcseg-demo")
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,12 @@ def run_demo(options: DemoOptions, console: Console) -> None:
         MpcsegError: bad options or data; or a node failed, in which case the error is the node's.
     """
     verify_scikit_learn()
+    if options.tables is None:
+        for path in (options.segments_csv, options.segments_json, options.outcome):
+            if path is not None:
+                verify_output_file(path, made=DEFAULT_FOLDER)
     tables = _tables(options)
-    verify_enough(tables, options.clusters)
+    verify_enough(tables.n_records, options.clusters)
     if options.tables is not None:
         for path in write_tables(options.tables, tables):
             console.print(f"written: {path}", highlight=False)
@@ -115,7 +128,12 @@ def _tables(options: DemoOptions) -> DealtTables:
             "Name the column of identifiers and the columns to cluster on.",
         )
     return tables_from_file(
-        options.data, options.id_column, options.features, options.log1p, options.parties
+        options.data,
+        options.id_column,
+        options.features,
+        options.log1p,
+        options.parties,
+        n_clusters=options.clusters,
     )
 
 
@@ -128,7 +146,7 @@ def _run_nodes(workspace: Workspace, console: Console) -> None:
             screen.show(node, report)
             if node.role == "compute" and report.get("kind") == "listening":
                 for client in (workspace.key, *workspace.parties):
-                    children.start(client)
+                    children.start(client, report["facts"]["address"])
 
 
 def _finish(
@@ -147,10 +165,10 @@ def _finish(
         result["n_rounds"],
     )
     console.print(render_views(workspace, tables, summaries))
-    console.print(SegmentsView(read_segments_json(workspace.key.results / "segments.json")))
+    console.print(SegmentsView(read_segments_json(workspace.key.results / SEGMENTS_JSON)))
     console.print(render_comparison(comparison, result["n_rounds"]))
     written = [options.segments_csv, options.segments_json]
-    for source, target in zip(("segments.csv", "segments.json"), written, strict=True):
+    for source, target in zip((SEGMENTS_CSV, SEGMENTS_JSON), written, strict=True):
         write_text(target, (workspace.key.results / source).read_text(encoding="utf-8"))
     if options.outcome is not None:
         write_json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ from mpcseg.demo.workspace import NodeFolder, Workspace
 from mpcseg.nodes.planning import plan_of
 from mpcseg.report.progress import RichProgress
 from mpcseg.report.table import plain
+
+# What all nodes need to start, make keys, encrypt and end, about.
+_START_SECONDS = 15
+
+_LEGEND = (
+    "moments: means and spreads of all customers; lloyd: the centroids move; profile: the segments "
+    "by the final centroids. sign: degrees of the polynomials that stand in for the sign function. "
+    "largest move: of a centroid, in standard deviations (sd)."
+)
 
 _ROW = "{:>5}  {:<8} {:<8} {:>14}  {:>7}  {}"
 
@@ -42,13 +52,18 @@ def show_beginning(
         "TLS on this machine.",
     )
     made = plan_of(spec)
-    seconds = made.round_seconds(made.sharp) / min(n_workers, made.n_blocks * spec.n_clusters)
+    n_used = min(n_workers, made.n_blocks * spec.n_clusters)
+    seconds = made.round_seconds(made.sharp) / n_used + made.hyperplane_seconds(made.sharp)
+    # The moments round is short, the profile round longer: together about two more.
+    minutes = (_START_SECONDS + (spec.n_rounds + 2) * seconds) / 60
+    in_all = f"{math.ceil(minutes)} {'minutes' if minutes > 1 else 'minute'}"
     _say(
         console,
         f"Planned: parameter set {made.parameters.name} (128-bit security), {made.n_blocks} "
         f"{'blocks' if made.n_blocks > 1 else 'block'} of up to {made.parameters.slots:,} records, "
-        f"at most {spec.n_rounds} rounds, each about {plain(seconds)} s of evaluation with "
-        f"{n_workers} {'workers' if n_workers > 1 else 'worker'}.",
+        f"at most {spec.n_rounds} rounds, each about {plain(round(seconds, 1))} s with "
+        f"{n_workers} {'workers' if n_workers > 1 else 'worker'} (encrypting its hyperplanes and "
+        f"evaluating it; sending comes on top); about {in_all} in all.",
     )
     _say(console, f"Files of all nodes: {workspace.study.parent}")
 
@@ -115,6 +130,8 @@ class Screen:
         )
         for note in facts["notes"]:
             self._line(f"       note: {note}")
+        if facts["round_kind"] == "profile":
+            _say(self._console, _LEGEND)
 
     def _line(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)
@@ -142,10 +159,10 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
         )
     compute, key = summaries.compute, summaries.key
     links = compute["bytes_by_link"]
-    blocks = sum(compute["n_blocks"].values())
     view.add_row(
         f"{workspace.compute.name}\n(compute)",
-        f"{blocks} encrypted blocks ({_megabytes(links['party_to_compute'])}), evaluation keys",
+        f"{_held(workspace, compute['n_blocks'])} ({_megabytes(links['party_to_compute'])}), "
+        "evaluation keys",
         "nothing: no record, no centroid, no count",
         f"{_megabytes(links['compute_to_key'])} of masked sums to {workspace.key.name}",
         _memory(compute),
@@ -158,6 +175,20 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
         _memory(key),
     )
     return view
+
+
+def _held(workspace: Workspace, n_uploads: Mapping[str, int]) -> str:
+    """What was uploaded, and how many blocks it makes: parties can share one."""
+    places = plan_of(workspace.spec).slot_ranges
+    own = sum(
+        n_uploads[party.name]
+        for party, place in zip(workspace.parties, places, strict=True)
+        if place is None
+    )
+    blocks = own + len({place.group for place in places if place is not None})
+    uploads = sum(n_uploads.values())
+    text = f"{blocks} encrypted {'block' if blocks == 1 else 'blocks'}"
+    return text if uploads == blocks else f"{uploads} uploads in {text}"
 
 
 def render_comparison(comparison: Comparison, n_rounds: int) -> Table:

@@ -14,7 +14,7 @@ from mpcseg.demo.customers import FEATURES, Customers, generated_companies
 from mpcseg.errors import ConfigError, ConstantFeatureError, EmptyTableError, TooFewRecordsError
 from mpcseg.study.documents import check
 from mpcseg.study.spec import FeatureSpec
-from mpcseg.study.table import Table, read_table
+from mpcseg.study.table import Table, read_table, records_text
 
 Array = npt.NDArray[np.float64]
 
@@ -71,7 +71,13 @@ def generated_tables(n_parties: int, seed: int) -> DealtTables:
 
 
 def tables_from_file(
-    path: Path, id_column: str, names: Sequence[str], log1p: Sequence[str], n_parties: int
+    path: Path,
+    id_column: str,
+    names: Sequence[str],
+    log1p: Sequence[str],
+    n_parties: int,
+    *,
+    n_clusters: int = 2,
 ) -> DealtTables:
     """A real table, dealt to the parties by a hash of the identifier.
 
@@ -83,9 +89,11 @@ def tables_from_file(
         names: the columns to cluster on.
         log1p: those of them to transform by log1p.
         n_parties: how many party nodes.
+        n_clusters: how many segments will be looked for.
 
     Raises:
         ConfigError: the options contradict each other.
+        TooFewRecordsError: fewer records than clusters.
         DataError: what `read_table` raises; a column with one value only; a party without records.
     """
     unknown = [name for name in log1p if name not in names]
@@ -98,6 +106,7 @@ def tables_from_file(
     if repeated:
         raise ConfigError(f"column '{repeated[0]}' is named twice", "Name each column once.")
     table = read_table(path, id_column, names)
+    verify_enough(len(table.values), n_clusters)  # of one record, every column would be constant
     features: list[FeatureSpec] = []
     for index, name in enumerate(names):
         lower, upper = float(table.values[:, index].min()), float(table.values[:, index].max())
@@ -133,8 +142,8 @@ def deal(table: Table, n_parties: int) -> dict[str, Customers]:
         rows = np.flatnonzero(turn == party)
         if len(rows) == 0:
             raise EmptyTableError(
-                f"{len(identifiers)} records dealt to {n_parties} parties leave party "
-                f"{party + 1} without any",
+                f"{records_text(len(identifiers))}, dealt to {n_parties} parties, would leave "
+                f"party {party + 1} without any",
                 "Ask for fewer --parties.",
             )
         parties[f"party-{party + 1}"] = Customers(
@@ -143,14 +152,15 @@ def deal(table: Table, n_parties: int) -> dict[str, Customers]:
     return parties
 
 
-def verify_enough(tables: DealtTables, n_clusters: int) -> None:
+def verify_enough(n_records: int, n_clusters: int) -> None:
     """Refuse to start nodes for a study that cannot succeed.
 
     Raises:
         TooFewRecordsError: fewer records than clusters.
     """
-    if tables.n_records < n_clusters:
+    if n_records < n_clusters:
         raise TooFewRecordsError(
-            f"{tables.n_records} records are fewer than {n_clusters} clusters",
+            f"{records_text(n_records)} {'is' if n_records == 1 else 'are'} fewer than "
+            f"{n_clusters} clusters",
             "Ask for fewer --clusters.",
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpcseg.demo.customers import Customers
 from mpcseg.demo.tables import DealtTables
-from mpcseg.errors import ConfigError
+from mpcseg.errors import ConfigError, OutputError
+from mpcseg.private import open_private
 from mpcseg.study.identity import CERTIFICATE_FILE, new_identity
 from mpcseg.study.spec import StudySpec, load_study
 
@@ -104,11 +105,10 @@ def make_workspace(
             _study_text(tables, compute, key, parties, (n_clusters, n_rounds, seed)),
             encoding="utf-8",
         )
-        address = f"{LOOPBACK}:{_free_port()}"
-        _write_config(compute, listen=address, storage="storage", workers=workers)
-        _write_config(key, address=address, output="results")
+        _write_config(compute, listen=f"{LOOPBACK}:0", storage="storage", workers=workers)
+        _write_config(key, output="results")
         for party in parties:
-            _write_config(party, address=address, data="customers.csv", id_column=tables.id_column)
+            _write_config(party, data="customers.csv", id_column=tables.id_column)
             _write_table(party.path / "customers.csv", tables, tables.parties[party.name])
     except OSError as error:
         raise _unwritable(folder, error) from None
@@ -146,6 +146,10 @@ def _study_text(
 def _write_config(node: NodeFolder, **fields: object) -> None:
     common = {"study": "../study.toml", "identity": "identity", "patience": _PATIENCE_SECONDS}
     lines = [_assign(name, value) for name, value in {**common, **fields}.items()]
+    if node.role == "compute":
+        lines.insert(0, "# Takes a free port, and says which one when it listens.")
+    else:
+        lines.insert(0, "# Start it with --address HOST:PORT, as the compute node says.")
     node.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -165,15 +169,15 @@ def write_tables(folder: Path, tables: DealtTables) -> list[Path]:
     return paths
 
 
-def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
         f"{folder} cannot be written: {error.strerror or 'unknown reason'}",
         "Choose a place that this user may write to.",
     )
 
 
 def _write_table(path: Path, tables: DealtTables, customers: Customers) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with io.TextIOWrapper(open_private(path), encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([tables.id_column, *(feature.name for feature in tables.features)])
         for identifier, row in zip(customers.identifiers, customers.values, strict=True):
@@ -183,10 +187,3 @@ def _write_table(path: Path, tables: DealtTables, customers: Customers) -> None:
 def _assign(name: str, value: object) -> str:
     """One TOML assignment; a JSON text or number is also TOML."""
     return f"{name} = {json.dumps(value)}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

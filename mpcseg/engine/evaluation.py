@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from mpcseg.ckks.parameters import ParameterSet
-from mpcseg.ckks.slot_sum import SEED_BYTES
 from mpcseg.engine.graph import TaskGraph
 from mpcseg.engine.pool import WorkerProcess
 from mpcseg.engine.rounds import RoundTasks, RoundWork
@@ -46,7 +44,7 @@ class Engine:
             WorkerProcess(self._parameters, public_key, relinearisation_keys)
             for _ in range(self._n_workers)
         ]
-        await asyncio.gather(*(worker.run(()) for worker in self._workers))
+        await asyncio.gather(*(worker.run() for worker in self._workers))
 
     @property
     def worker_pids(self) -> list[int]:
@@ -80,21 +78,30 @@ class Engine:
         if not self._workers:
             raise ProtocolError("A round was asked for before the evaluation keys were there.")
         scratch = self._storage / f"round-{work.index}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        await asyncio.to_thread(_make_empty, scratch)
         try:
-            tasks = RoundTasks(work, scratch, secrets.token_bytes(SEED_BYTES))
+            tasks = RoundTasks(work, scratch)
             run = _Run(work, tasks, on_progress)
             await run.finish(self._workers, self._peaks)
-            return [path.read_bytes() for path in tasks.releases]
+            return await asyncio.to_thread(_read_all, tasks.releases)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     def close(self) -> None:
         """End the worker processes; a round that runs is given up."""
         for worker in self._workers:
             worker.close()
         self._workers = []
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # its mode is not for parents
+    folder.mkdir(mode=0o700)
+
+
+def _read_all(paths: Sequence[Path]) -> list[bytes]:
+    return [path.read_bytes() for path in paths]
 
 
 class _Run:
@@ -135,7 +142,7 @@ class _Run:
                     await self._changed.wait()
             key, node = taken
             affinity = node.affinity
-            report = await worker.run((node.task,))
+            report = await worker.run(node.task)
             peaks[report.worker] = report.peak_rss_mb
             async with self._changed:
                 self._graph.finish(key)

@@ -1,26 +1,31 @@
 """Worker processes that are replaced when they die (compute node).
 
 TenSEAL holds Python's lock during every operation, so evaluation runs in processes of its own and
-the node's event loop stays free. One executor for each worker: when one dies, only its own task
-is lost, and run again.
+the node's event loop stays free. When one dies, only its own task is lost, and run again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import threading
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from mpcseg.ckks.parameters import ParameterSet
-from mpcseg.engine import worker
-from mpcseg.engine.worker import Task, TaskReport
+from mpcseg.engine.worker import Task, TaskReport, serve
 from mpcseg.errors import WorkerError
 
 ATTEMPTS = 3
 """Workers that one task may kill before the round is given up."""
+
+# spawn: a fork would copy gRPC's threads and locks in an unknown state.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+class _DiedError(Exception):
+    """The process ended without an answer."""
 
 
 class WorkerProcess:
@@ -30,49 +35,79 @@ class WorkerProcess:
         self, parameters: ParameterSet, public_key: Path, relinearisation_keys: Path
     ) -> None:
         self._arguments = (parameters.name, public_key, relinearisation_keys)
-        self._executor: ProcessPoolExecutor | None = None
+        self._busy = threading.Lock()
+        self._process: SpawnProcess | None = None
+        self._connection: Connection[Task | None, TaskReport | Exception] | None = None
+        self._closed = False
         self.restarts = 0
 
     @property
     def pid(self) -> int | None:
         """Of the running process; for tests and operators that end it."""
-        processes = self._executor._processes if self._executor else None
-        return next(iter(processes), None) if processes else None
+        return self._process.pid if self._process else None
 
-    async def run(self, tasks: Sequence[Task]) -> TaskReport:
-        """Run tasks in the process, all again if it dies meanwhile.
+    async def run(self, task: Task | None = None) -> TaskReport:
+        """Run a task in the process, again if the process dies meanwhile.
+
+        Args:
+            task: what to run; None only starts the process and has it load the keys.
 
         Raises:
-            WorkerError: it died :data:`ATTEMPTS` times on these tasks.
+            WorkerError: it died :data:`ATTEMPTS` times on this task, or failed in a way that is
+                not a task's own error.
+            MpcsegError: what the task raised.
         """
         for _ in range(ATTEMPTS):
-            executor = self._executor or self._start()
             try:
-                return await asyncio.wrap_future(executor.submit(worker.run, tasks))
-            except BrokenProcessPool:
-                executor.shutdown(wait=False)
-                self._executor = None
-                self.restarts += 1
+                answer = await asyncio.to_thread(self._exchange, task)
+            except _DiedError:
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
         raise WorkerError(
             f"A worker process died {ATTEMPTS} times on the same task.",
             "Look for the out-of-memory killer in the system log; run fewer workers.",
         )
 
-    def _start(self) -> ProcessPoolExecutor:
-        # spawn: a fork would copy gRPC's threads and locks in an unknown state.
-        self._executor = ProcessPoolExecutor(
-            max_workers=1,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=worker.initialise,
-            initargs=self._arguments,
-        )
-        return self._executor
+    def _exchange(self, task: Task | None) -> TaskReport | Exception:
+        # A caller that was cancelled leaves its thread here until the task is done.
+        with self._busy:
+            process, connection = self._started()
+            try:
+                connection.send(task)
+                wait([connection, process.sentinel])
+                return connection.recv()
+            except (OSError, EOFError):
+                # Its end of the pipe is gone. It may take a moment more to be gone itself.
+                process.kill()
+                process.join()
+                self._bury()
+                raise _DiedError from None
+
+    def _started(self) -> tuple[SpawnProcess, Connection[Task | None, TaskReport | Exception]]:
+        if self._closed:
+            raise _DiedError
+        if self._process is None or self._connection is None:
+            self._connection, theirs = _CONTEXT.Pipe()
+            self._process = _CONTEXT.Process(
+                target=serve, args=(theirs, *self._arguments), name="mpcseg worker", daemon=True
+            )
+            self._process.start()
+            # Its end is open in the child alone, so that each notices when the other is gone.
+            theirs.close()
+        return self._process, self._connection
+
+    def _bury(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+        if not self._closed:
+            self.restarts += 1
 
     def close(self) -> None:
-        """End the process without waiting for its task."""
-        if self._executor is None:
-            return
-        for process in list((self._executor._processes or {}).values()):
+        """End the process without waiting for its task; it is not started again."""
+        self._closed = True
+        if (process := self._process) is not None:
             process.terminate()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        self._executor = None
+            process.join()

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from mpcseg.ckks.assignment import pairs_of_cluster, start_level
+from mpcseg.ckks.slot_sum import new_seed
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
+from mpcseg.reference.rounds import RoundKind, sums_shape
 
 BLOCKS_PER_SUM = 4
 """Blocks whose weighted sums one task adds up."""
-
-RoundKind = Literal["moments", "lloyd", "profile"]
 
 _FIRST_STAGE, _SUM_STAGE, _RELEASE_STAGE = range(3)
 
@@ -31,6 +30,7 @@ class RoundWork:
         blocks: of all parties.
         hyperplanes: for each pair of clusters, resolves to its d + 1 files when they have
             arrived; evaluation begins with the first. Empty for moments.
+        seed: secret, of the round's masks and re-randomisation; never used for another round.
     """
 
     kind: RoundKind
@@ -39,6 +39,7 @@ class RoundWork:
     n_clusters: int
     blocks: Sequence[Block]
     hyperplanes: Sequence[Awaitable[Sequence[Path]]] = field(default=(), repr=False)
+    seed: bytes = field(default_factory=new_seed, repr=False)
 
     @property
     def n_features(self) -> int:
@@ -48,9 +49,7 @@ class RoundWork:
     @property
     def n_columns(self) -> int:
         """Slot sums for each cluster, or in all for moments."""
-        d = self.n_features
-        by_kind = {"moments": 1 + d + d * (d + 1) // 2, "lloyd": d + 1, "profile": 2 * d + 1}
-        return by_kind[self.kind]
+        return sums_shape(self.kind, self.n_clusters, self.n_features)[-1]
 
     @property
     def n_tasks(self) -> int:
@@ -72,13 +71,11 @@ class RoundTasks:
     Args:
         work: the round.
         scratch: folder of the intermediates, deleted after the round.
-        seed: the round's secret seed for masks.
     """
 
-    def __init__(self, work: RoundWork, scratch: Path, seed: bytes) -> None:
+    def __init__(self, work: RoundWork, scratch: Path) -> None:
         self._work = work
         self._scratch = scratch
-        self._seed = seed
         self.releases: list[Path] = []
         """Files of the masked slot sums, in the order of the round's sums."""
 
@@ -141,7 +138,7 @@ class RoundTasks:
     ) -> None:
         outputs = self._files(f"release-{name}", self._work.n_columns)
         labels = tuple(f"{self._work.index}/{path.name}" for path in outputs)
-        task = ReleaseTask(partials, outputs, labels, self._seed)
+        task = ReleaseTask(partials, outputs, labels, self._work.seed)
         graph.add(("release", name), Node(task, _RELEASE_STAGE), waits_for)
         self.releases.extend(outputs)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import threading
+import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +19,7 @@ from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, parameter_set
 from mpcseg.ckks.serialization import CiphertextShape, load_from_path, unpack_ciphertext
 from mpcseg.ckks.slot_sum import SlotSumMask
+from mpcseg.errors import MpcsegError, WorkerError
 from mpcseg.memory import peak_rss_mb
 
 CACHE_BYTES = 256 * 2**20
@@ -110,29 +109,49 @@ class TaskReport:
     peak_rss_mb: float
 
 
-_worker: list[Worker] = []
+def serve(
+    connection: Connection[TaskReport | Exception, Task | None],
+    parameters: str,
+    public_key: Path,
+    relinearisation_keys: Path,
+) -> None:
+    """Run tasks until the node closes the connection or is gone; the worker process's main.
 
-
-def initialise(parameters: str, public_key: Path, relinearisation_keys: Path) -> None:
-    """Prepare this process; runs once, in the worker."""
+    The keys are loaded with the first task, whose error then says if they are bad.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the node's to handle.
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _worker.append(
-        Worker(
-            parameter_set(parameters), public_key.read_bytes(), relinearisation_keys.read_bytes()
-        )
+    os.umask(0o077)  # SEAL makes its files itself
+    worker: Worker | None = None
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        answer: TaskReport | Exception
+        try:
+            worker = worker or Worker(
+                parameter_set(parameters),
+                public_key.read_bytes(),
+                relinearisation_keys.read_bytes(),
+            )
+            if task is not None:
+                task.run(worker)
+            answer = TaskReport(os.getpid(), peak_rss_mb())
+        except MpcsegError as error:
+            answer = error
+        except Exception as error:
+            answer = _unexpected(error)
+        try:
+            connection.send(answer)
+        except BrokenPipeError:
+            return
+
+
+def _unexpected(error: Exception) -> WorkerError:
+    """Type and place of an error, without its text, which may quote anything."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return WorkerError(
+        f"A worker process failed inside: {type(error).__name__} "
+        f"at {Path(place.filename).name}:{place.lineno}.",
+        "If the disk is not full, this is a defect of mpcseg.",
     )
-
-
-def run(tasks: Sequence[Task]) -> TaskReport:
-    """Run tasks in this process; called in the worker."""
-    for task in tasks:
-        task.run(_worker[0])
-    return TaskReport(os.getpid(), peak_rss_mb())
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

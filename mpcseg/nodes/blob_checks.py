@@ -18,7 +18,7 @@ from mpcseg.ckks.key_material import (
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, verify_ciphertext
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
-from mpcseg.errors import BlobTooLargeError, MalformedBlobError
+from mpcseg.errors import MalformedBlobError
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 _KEYS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
@@ -46,24 +46,22 @@ class BlobChecks:
             sign: degrees of the open round's sign polynomial, for a hyperplane.
         """
         if name.kind in _KEYS:
-            relinearisation = name.kind is BlobKind.RELINEARISATION_KEYS
-            return key_bytes_limit(self._parameters, relinearisation=relinearisation)
+            if name.kind is BlobKind.RELINEARISATION_KEYS:
+                return key_bytes_limit(self._parameters, relinearisation=True)
+            # Room for a secret key, so that one sent by mistake is refused as what it is.
+            return 2 * key_bytes_limit(self._parameters, relinearisation=False) + 1024
         return ciphertext_bytes(self._parameters, self._shape(name, sign))
 
     def verify_length(self, header: BlobHeader, sign: tuple[int, ...] = ()) -> None:
-        """Check the announced length, before anything is read.
+        """Check that no ciphertext is announced as too short, before anything is read.
+
+        Whoever receives it refuses what is over the limit.
 
         Raises:
-            BlobTooLargeError: longer than such a blob can be.
             MalformedBlobError: shorter, where the length is exact.
         """
         limit = self.limit(header.name, sign)
-        if header.length > limit:
-            raise BlobTooLargeError(
-                f"{header.name} is announced with {header.length} bytes; {limit} are allowed",
-                "Both nodes must run the same version and the same parameter set.",
-            )
-        if header.name.kind not in _KEYS and header.length != limit:
+        if header.name.kind not in _KEYS and header.length < limit:
             raise MalformedBlobError(
                 f"{header.name} is announced with {header.length} bytes; it must have {limit}",
                 "Both nodes must run the same version and the same parameter set.",

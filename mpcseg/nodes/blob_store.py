@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.roles import Caller
+from mpcseg.private import open_private
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
@@ -22,15 +23,16 @@ class BlobStore:
     Args:
         storage: folder of the compute node; made if absent. What an earlier study left in its
             ``study`` folder, after a crash, is removed.
+        owners: the nodes whose blobs it will have.
 
     Raises:
         ConfigError: the folder cannot be made, or another compute node uses it.
     """
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path, owners: Iterable[Caller]) -> None:
         try:
             storage.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (storage / _LOCK).open("w")
+            self._lock = open_private(storage / _LOCK)
         except OSError as error:
             raise ConfigError(
                 f"the storage folder {storage} cannot be used: {error.strerror}",
@@ -48,12 +50,13 @@ class BlobStore:
         if self.root.exists():
             shutil.rmtree(self.root)
         self.root.mkdir(mode=0o700)
+        self._folders = {owner: self.root / f"{owner.role.value}-{owner.name}" for owner in owners}
+        for folder in self._folders.values():
+            folder.mkdir(mode=0o700)
 
     def path(self, owner: Caller, name: BlobName) -> Path:
         """Return where a node's blob stands; its folder exists."""
-        folder = self.root / f"{owner.role.value}-{owner.name}"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        return folder / str(name)
+        return self._folders[owner] / str(name)
 
     def release_path(self, name: BlobName) -> Path:
         """Return where a release stands."""
@@ -68,14 +71,22 @@ class BlobStore:
         headers = []
         for item, blob in enumerate(blobs):
             name = BlobName(BlobKind.RELEASE, round=index, item=item)
-            (folder / str(name)).write_bytes(blob)
+            with open_private(folder / str(name)) as file:
+                file.write(blob)
             headers.append(header_of(name, blob))
         return headers
 
     def drop(self, owner: Caller, kind: BlobKind) -> None:
         """Remove a node's blobs of one kind."""
-        for path in (self.root / f"{owner.role.value}-{owner.name}").glob(f"{kind.value}-*"):
+        for path in self._folders[owner].glob(f"{kind.value}-*"):
             path.unlink(missing_ok=True)
+
+    def keep_only(self, owner: Caller, names: Iterable[BlobName]) -> None:
+        """Remove what an earlier process of the node left; uploads under way are not touched."""
+        kept = {str(name) for name in names}
+        for path in self._folders[owner].iterdir():
+            if path.name not in kept and not path.name.startswith("."):
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove every ciphertext and key, and let go of the folder."""

@@ -23,11 +23,12 @@ from mpcseg.errors import MpcsegError, NodeUnreachableError, ProtocolError
 from mpcseg.nodes.diagnosis import diagnose
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.transport import open_channel
+from mpcseg.reference.rounds import RoundKind
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of, receive
-from mpcseg.wire.events import Event, KeyAttestation
+from mpcseg.wire.events import Event, KeyAttestation, NodeAbsent, NodeBack, PartyReady
 from mpcseg.wire.names import BlobName, Chunk
 from mpcseg.wire.status import from_call, to_detail
 from mpcseg.wire.v1 import blob_pb2, compute_pb2_grpc, event_pb2, round_pb2, session_pb2
@@ -122,6 +123,7 @@ class ComputeClient:
 
         Raises:
             grpc.RpcError: the stream broke; ``transient`` says whether to try again.
+            ProtocolError: an event that is not known, or of a node that is not in the study.
         """
         request = event_pb2.WatchRequest(
             study_digest=self._spec.digest, session=self._session, after=after
@@ -129,9 +131,23 @@ class ComputeClient:
         stream = self._stub.Watch(request, timeout=_WATCH_SECONDS)
         try:
             for message in stream:
-                yield message.number, convert.event_from_wire(message)
+                event = convert.event_from_wire(message)
+                self._verify_name(event)
+                yield message.number, event
         finally:
             stream.cancel()
+
+    def _verify_name(self, event: Event) -> None:
+        """Check that an event names a node of the study, for names are shown to a person."""
+        match event:
+            case PartyReady(name):
+                known = name in (party.name for party in self._spec.parties)
+            case NodeAbsent(name) | NodeBack(name):
+                known = name in (node.name for node in self._spec.nodes)
+            case _:
+                known = True
+        if not known:
+            raise ProtocolError("the compute node speaks of a node that is not in the study")
 
     def upload(self, name: BlobName, blob: bytes) -> None:
         """Send one blob; one that the compute node already has is not sent again."""
@@ -200,7 +216,7 @@ class ComputeClient:
         )
         self._retry(lambda: self._stub.Commit(request, timeout=_CALL_SECONDS))
 
-    def open_round(self, kind: convert.RoundKind, index: int, sign: tuple[int, ...]) -> None:
+    def open_round(self, kind: RoundKind, index: int, sign: tuple[int, ...]) -> None:
         """Key node: ask for the next round."""
         request = round_pb2.OpenRoundRequest(
             study_digest=self._spec.digest,

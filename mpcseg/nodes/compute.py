@@ -27,7 +27,7 @@ from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.progress import Progress
-from mpcseg.nodes.roles import Role
+from mpcseg.nodes.roles import MAX_BLOCKS, Role
 from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.servicer import ComputeServicer
 from mpcseg.nodes.study_rules import StudyRules
@@ -37,9 +37,6 @@ from mpcseg.nodes.transport import Roster, listen_on, make_server, verify_identi
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.v1 import compute_pb2_grpc
-
-MAX_BLOCKS = 2048
-"""Blocks that one party may upload, if nothing else is said: 16 million records at N = 16384."""
 
 # How long the end of the study is offered to nodes whose watch is broken at that moment.
 _LINGER_SECONDS = 5.0
@@ -81,7 +78,8 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
     """
     verify_identity(spec, identity, Role.COMPUTE)
     node = _Parts(spec, identity, workers, patience, arrival, max_blocks)
-    store = BlobStore(storage)
+    roster = Roster(spec)
+    store = BlobStore(storage, (roster.key, *roster.parties))
     try:
         return asyncio.run(_serve(node, store, listen, progress))
     finally:
@@ -117,9 +115,7 @@ async def _serve(
         max_blocks=node.max_blocks,
         slot_ranges=plan.slot_ranges,
     )
-    membership = Membership(
-        (roster.key, *roster.parties), patience=node.patience, arrival=node.arrival
-    )
+    membership = Membership(patience=node.patience, arrival=node.arrival)
     state = StudyState(rules, membership)
     engine = Engine(plan.parameters, store.root / "engine", node.workers)
     changes = Changes()

@@ -23,6 +23,7 @@ from mpcseg.nodes.roles import Role
 from mpcseg.nodes.session import StudySession, study_session
 from mpcseg.nodes.summary import KeySummary
 from mpcseg.nodes.upload_line import UploadLine
+from mpcseg.reference.rounds import sums_shape
 from mpcseg.study.identity import Identity
 from mpcseg.study.schedule import RoundRecord, RoundRequest, Schedule
 from mpcseg.study.spec import StudySpec
@@ -79,7 +80,6 @@ def run_key(
         bytes_sent=dict(session.client.bytes_sent),
         bytes_received=dict(session.client.bytes_received),
         peak_rss_mb=peak_rss_mb(),
-        n_rounds=len(node.seconds_per_round),
         decrypted_values=node.secret_key.decrypted_values,
         result=result,
     )
@@ -142,7 +142,7 @@ class _KeyNode:
         if request.hyperplanes is not None:
             self._send_hyperplanes(request, request.hyperplanes)
         ready = self._session.watcher.wait_for(ReleaseReady, lambda event: event.index == index)
-        shape = _sums_shape(request, self._spec)
+        shape = sums_shape(request.kind, self._spec.n_clusters, self._spec.n_features)
         if ready.count != np.prod(shape):
             raise ProtocolError(
                 f"round {index} has {ready.count} releases; {np.prod(shape)} were asked for"
@@ -165,13 +165,6 @@ class _KeyNode:
 
     def _fetch(self, name: BlobName) -> bytes:
         return self._session.client.download(name, self._checks.limit(name))
-
-
-def _sums_shape(request: RoundRequest, spec: StudySpec) -> tuple[int, ...]:
-    d, k = spec.n_features, spec.n_clusters
-    if request.kind == "moments":
-        return (1 + d + d * (d + 1) // 2,)
-    return (k, d + 1) if request.kind == "lloyd" else (k, 2 * d + 1)
 
 
 def _show(record: RoundRecord, seconds: float, progress: Progress) -> None:

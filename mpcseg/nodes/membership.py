@@ -39,7 +39,6 @@ class Membership:
     """The sessions of a study's callers, at most one for each.
 
     Args:
-        callers: all that the study names.
         patience: seconds after which a node that went away is given up.
         arrival: seconds, from the first Join of anybody, after which a node that never came is
             given up.
@@ -48,13 +47,11 @@ class Membership:
 
     def __init__(
         self,
-        callers: Iterable[Caller],
         *,
         patience: float,
         arrival: float,
         new_token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self._callers = tuple(callers)
         self._patience = patience
         self._arrival = arrival
         self._new_token = new_token

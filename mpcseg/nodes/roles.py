@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+MAX_BLOCKS = 2048
+"""Blocks that one party may upload, if nothing else is said: 16 million records at N = 16384."""
+
 
 class Role(Enum):
     """What a node does in a study."""

@@ -6,6 +6,7 @@ A round's evaluation begins as soon as the first pair's hyperplane is complete.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -77,13 +78,12 @@ class RoundRunner:
         self._order = order
         self._pairs = [loop.create_future() for _ in range(n_pairs)]
         self._entries = [{} for _ in range(n_pairs)]
-        self._store.drop(self._state.rules.key, BlobKind.HYPERPLANE)
         work = RoundWork(
             kind=order.kind,
             index=order.index,
             sign=order.sign,
             n_clusters=self._state.rules.n_clusters,
-            blocks=self._blocks(),
+            blocks=self._blocks,
             hyperplanes=self._pairs,
         )
         self._round = asyncio.create_task(self._guarded(self._run(work)))
@@ -105,8 +105,12 @@ class RoundRunner:
             pair.cancel()
         await asyncio.to_thread(self._engine.close)
 
+    @functools.cached_property
     def _blocks(self) -> list[Block]:
-        """Every party's blocks; those of parties that share one are added up."""
+        """Every party's blocks; those of parties that share one are added up.
+
+        First asked for by the first round, when all are committed and none can change.
+        """
         alone: list[Block] = []
         shared: dict[int, list[BlockFiles]] = {}
         rules = self._state.rules
@@ -147,6 +151,9 @@ class RoundRunner:
             self._changed()
 
         blobs = await self._engine.run_round(work, on_progress)
+        # All have been read, a repeated one is not kept, and the next round is not open before this
+        # one is released: nothing can come while the thread removes them.
+        await asyncio.to_thread(self._store.drop, self._state.rules.key, BlobKind.HYPERPLANE)
         headers = await asyncio.to_thread(self._store.write_releases, work.index, blobs)
         self._progress.finish(task)
         self.seconds.append(time.monotonic() - began)

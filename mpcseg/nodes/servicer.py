@@ -21,7 +21,7 @@ from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.rounds import RoundRunner, unexpected
-from mpcseg.nodes.study_rules import Claims, RoundOrder
+from mpcseg.nodes.study_rules import Claims, RoundOrder, block_names
 from mpcseg.nodes.study_state import Phase, StudyState
 from mpcseg.nodes.summary import Traffic
 from mpcseg.nodes.transport import Roster
@@ -148,9 +148,6 @@ class ComputeServicer:
         )
         token, anew = self._state.join(caller, claims, time.monotonic())
         self._changes.happened()
-        if anew and caller not in self._state.n_blocks:
-            for kind in (BlobKind.FEATURE, BlobKind.PRESENCE):
-                self._store.drop(caller, kind)
         self.progress.event("joined", node=caller.name, role=caller.role.value, anew=anew)
         return session_pb2.JoinReply(session=token, committed=caller in self._state.n_blocks)
 
@@ -255,6 +252,10 @@ class ComputeServicer:
         if self._state.commit(caller, request.n_blocks, request.manifest_sha256):
             self.progress.event("party_ready", node=caller.name, n_blocks=request.n_blocks)
             self._changes.happened()
+            # Not at Join: there a thread might remove what the new process sends meanwhile. From
+            # here on nothing of this party is kept any more.
+            names = block_names(request.n_blocks, self._state.rules.n_features)
+            await asyncio.to_thread(self._store.keep_only, caller, names)
         return round_pb2.CommitReply()
 
     @_answered

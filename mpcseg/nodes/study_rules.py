@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.errors import BlobTooLargeError, ParameterMismatchError, ProtocolError
 from mpcseg.nodes.roles import Caller, Role
-from mpcseg.wire.conversions import PROTOCOL_VERSION, RoundKind
+from mpcseg.reference.rounds import RoundKind
+from mpcseg.wire.conversions import PROTOCOL_VERSION
 from mpcseg.wire.names import BlobKind, BlobName
 
 KEY_KINDS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
 BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE)
 
-SAME_STUDY = "All nodes must have the same study file; compare its digest."
+SAME_STUDY = (
+    "All nodes must have the same study file. Compare the digest that `mpcseg plan --study FILE` "
+    "shows."
+)
 SAME_VERSION = "Install the same version of mpcseg on all nodes."
+
+# What a message quotes of another node's words.
+_VERSION_CHARACTERS = 64
+_SHOWN_STAGES = 8
 
 
 @dataclass(frozen=True)
@@ -86,11 +94,15 @@ class StudyRules:
 
         Raises:
             ParameterMismatchError: another version, study or parameter set.
+            ProtocolError: its version is not a short printable text.
         """
+        version = claims.software_version
+        if len(version) > _VERSION_CHARACTERS or not version.isprintable():
+            raise ProtocolError(f"{caller} gives a software version that cannot be shown")
         if claims.protocol_version != PROTOCOL_VERSION:
             raise ParameterMismatchError(
                 f"{caller} speaks protocol version {claims.protocol_version} "
-                f"(mpcseg {claims.software_version}), the compute node {PROTOCOL_VERSION}",
+                f"(mpcseg {version}), the compute node {PROTOCOL_VERSION}",
                 SAME_VERSION,
             )
         if claims.study_digest != self.study_digest:
@@ -129,7 +141,9 @@ class StudyRules:
             if name.item >= items:
                 raise BlobTooLargeError(
                     f"{caller} sends more blocks than the {items} it may",
-                    "Raise most_records in the study, or the compute node's limit of blocks.",
+                    "Raise max_blocks of the compute node (--max-blocks)."
+                    if place is None
+                    else "Raise its most_records in the study.",
                 )
         if name.kind is BlobKind.FEATURE:
             parts = self.n_features
@@ -152,7 +166,9 @@ class StudyRules:
                 raise ProtocolError("the moments round takes no sign polynomial")
             return
         if order.sign not in self.signs:
-            raise ProtocolError(f"a round was asked for with the sign {order.sign}, not planned")
+            stages = len(order.sign)
+            sign = order.sign if stages <= _SHOWN_STAGES else f"of {stages} stages"
+            raise ProtocolError(f"a round was asked for with the sign {sign}, not planned")
         if any(one.kind == "profile" for one in earlier):
             raise ProtocolError("the profile round is the last one")
         done = sum(one.kind == "lloyd" for one in earlier)

@@ -272,28 +272,24 @@ class StudyState:
         self._releases = {header.name: header for header in headers}
         self.events.append(events.ReleaseReady(index, len(headers)))
 
-    def finish(self, caller: Caller) -> bool:
-        """The key node has what it needs; False if it has said so before.
+    def finish(self, caller: Caller) -> None:
+        """The key node has what it needs.
 
         Raises:
             ProtocolError: not the key node, or the profile round is not done.
         """
         self._verify_role(caller, Role.KEY, "finish the study")
         if self.phase is Phase.OVER and self.error is None:
-            return False
+            return
         self._verify_running()
         if not self._orders or self._orders[-1].kind != "profile" or not self._is_idle:
             raise ProtocolError("the study was finished before its profile round was done")
         self.phase = Phase.OVER
         self.events.append(events.StudyFinished())
-        return True
 
-    def abort_by(self, caller: Caller, reason: MpcsegError) -> bool:
-        """A node stops the study for everybody; False if it is over already."""
-        if self.phase is Phase.OVER:
-            return False
+    def abort_by(self, caller: Caller, reason: MpcsegError) -> None:
+        """A node stops the study for everybody, if it is not over already."""
         self.abort(StudyAbortedError(f"{caller} stopped the study: {reason.message}", reason.hint))
-        return True
 
     def abort(self, error: MpcsegError) -> None:
         """Stop the study for everybody with this error; the first one counts."""

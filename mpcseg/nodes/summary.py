@@ -41,11 +41,10 @@ class KeySummary:
 
     Attributes:
         seconds: keys (making), upload (of keys), collect (waited for the parties), total.
-        seconds_per_round: from asking for a round to its decrypted sums.
+        seconds_per_round: from asking for a round to its decrypted sums; moments and profile too.
         bytes_sent: to the compute node, by kind.
         bytes_received: from the compute node, by kind.
         peak_rss_mb: largest resident memory.
-        n_rounds: rounds, moments and profile included.
         decrypted_values: numbers that were decrypted, in all.
         result: what the study found, in scaled space.
     """
@@ -55,7 +54,6 @@ class KeySummary:
     bytes_sent: dict[str, int]
     bytes_received: dict[str, int]
     peak_rss_mb: float
-    n_rounds: int
     decrypted_values: int
     result: StudyResult
 

@@ -13,7 +13,7 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from mpcseg.errors import ConfigError, UnknownCertificateError
+from mpcseg.errors import ConfigError, ListenError, UnknownCertificateError
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.study.identity import Identity, certificate_fingerprint
 from mpcseg.study.spec import StudySpec
@@ -97,7 +97,7 @@ def listen_on(server: grpc.aio.Server, spec: StudySpec, identity: Identity, addr
     """Open the server's port for mutual TLS and return its number.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ListenError: the address cannot be listened on.
     """
     known = b"".join(card.certificate_pem for card in (spec.key, *spec.parties))
     credentials = grpc.ssl_server_credentials(
@@ -110,7 +110,7 @@ def listen_on(server: grpc.aio.Server, spec: StudySpec, identity: Identity, addr
     except RuntimeError:
         port = 0
     if port == 0:
-        raise ConfigError(
+        raise ListenError(
             f"cannot listen on {address}",
             "Something else may listen there already, or it is no address of this machine.",
         )

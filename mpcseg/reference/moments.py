@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpcseg.reference.rounds import sums_shape
+
 
 def moment_sums(
     records: NDArray[np.float64], presence: NDArray[np.float64] | None = None
@@ -23,11 +25,6 @@ def moment_sums(
     count = float(len(records) if presence is None else presence.sum())
     upper = np.triu_indices(records.shape[1])
     return np.concatenate([[count], records.sum(axis=0), (records.T @ records)[upper]])
-
-
-def n_moment_sums(n_features: int) -> int:
-    """Number of slot sums in a moments round."""
-    return 1 + n_features + n_features * (n_features + 1) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +48,7 @@ class Moments:
         Raises:
             ValueError: for a wrong number of sums or a count that is not positive.
         """
-        if sums.shape != (n_moment_sums(n_features),):
+        if sums.shape != sums_shape("moments", 1, n_features):
             raise ValueError(f"{n_features} features have no moment sums of shape {sums.shape}")
         count = float(sums[0])
         if not count > 0:

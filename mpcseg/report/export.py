@@ -55,7 +55,7 @@ def write_segments_json(table: SegmentTable, path: Path) -> None:
     """Write the segment table as JSON.
 
     Raises:
-        ConfigError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     write_json(path, segments_document(table))
 
@@ -100,7 +100,7 @@ def write_segments_csv(table: SegmentTable, path: Path) -> None:
     """Write the segment table as CSV, a row per segment; empty cells where there is no value.
 
     Raises:
-        ConfigError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpcseg.errors import ConfigError
+from mpcseg.errors import OutputError
 
 # CKKS results carry their decryption error in the low digits, and that error tells about the key
 # (docs/protocol.md section 7): what leaves the key node is rounded well above it.
 SIGNIFICANT_DIGITS = 5
+
+# In the key node's folder of results.
+RESULT_FILE = "result.json"
+SEGMENTS_CSV = "segments.csv"
+SEGMENTS_JSON = "segments.json"
 
 
 def rounded(value: float, digits: int = SIGNIFICANT_DIGITS) -> float | None:
@@ -36,7 +41,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON document; NaN and infinity are refused, for JSON has no word for them.
 
     Raises:
-        ConfigError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -44,11 +49,13 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text under a temporary name beside ``path``, then rename it into place.
 
+    Only this user may read the file, and the folder where it had to be made.
+
     Raises:
-        ConfigError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -60,10 +67,60 @@ def write_text(path: Path, text: str) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or 'unknown reason'}",
-            "Choose a place that this user may write to.",
-        ) from None
+        raise _unwritable(path, error.strerror or "unknown reason") from None
+
+
+def verify_output_file(path: Path, made: Path | None = None) -> None:
+    """Check, before anything is started, that a file can be written at the end.
+
+    Args:
+        path: the file; its folder must exist.
+        made: a folder that is made when it is not there, so that it need not exist.
+
+    Raises:
+        OutputError: ``path`` is no file, or its folder is missing or cannot be written to.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} cannot be written: it is not a file", "Name a file.")
+        parent = path.parent
+        if made is not None and parent == made and not parent.exists():
+            parent = parent.parent
+        _verify_writable(path, parent)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or "unknown reason") from None
+
+
+def verify_output_folder(path: Path) -> None:
+    """Check, before anything is started, that files can be written into a folder at the end.
+
+    Args:
+        path: the folder, or one that is made in a folder that must exist.
+
+    Raises:
+        OutputError: ``path`` is no folder, or it or the one around it cannot be written to.
+    """
+    try:
+        _verify_writable(path, path if path.exists() else path.parent)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or "unknown reason") from None
+
+
+def _verify_writable(path: Path, folder: Path) -> None:
+    if not folder.exists():
+        raise OutputError(
+            f"{path} cannot be written: there is no folder {folder}", f"Run: mkdir -p {folder}"
+        )
+    if not folder.is_dir():
+        raise OutputError(f"{path} cannot be written: {folder} is not a folder", "Name a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(path, "permission denied")
+
+
+def _unwritable(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"{path} cannot be written: {reason}", "Choose a place that this user may write to."
+    )
 
 
 def jsonable(value: object) -> Any:

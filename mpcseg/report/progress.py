@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from mpcseg.report.files import jsonable
+from mpcseg.text import one_line
 
 
 class RichProgress:
@@ -47,14 +48,16 @@ class RichProgress:
 
     def message(self, text: str) -> None:
         """Show a sentence."""
-        self._console.print(escape(text), soft_wrap=True, highlight=False)
+        self._console.print(escape(one_line(text)), soft_wrap=True, highlight=False)
 
     def start(self, task: str, total: int, unit: str) -> None:
         """Show a new bar, or a line."""
         with self._lock:
             if task in self._tasks:  # the task is done again, such as an upload after a break
                 self._bars.remove_task(self._tasks.pop(task))
-            self._tasks[task] = self._bars.add_task(escape(task), total=total, unit=escape(unit))
+            self._tasks[task] = self._bars.add_task(
+                escape(one_line(task)), total=total, unit=escape(one_line(unit))
+            )
         if not self._console.is_terminal:
             self.message(f"{task}: 0 of {total} {unit}")
 
@@ -118,10 +121,19 @@ class JsonLinesProgress:
         self._write({"report": "event", "kind": kind, "facts": facts})
 
     def _write(self, report: Mapping[str, object]) -> None:
-        line = json.dumps(jsonable(report), allow_nan=False)
+        line = json.dumps(_lines(jsonable(report)), allow_nan=False)
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
+
+
+def _lines(value: Any) -> Any:
+    """Plain data with every text made fit for whoever shows it."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {one_line(name): _lines(entry) for name, entry in value.items()}
+    return [_lines(entry) for entry in value] if isinstance(value, list) else value
 
 
 def event_line(kind: str, facts: Mapping[str, object]) -> str:
@@ -163,7 +175,8 @@ _WORDS: dict[str, Callable[[Mapping[str, object]], str]] = {
     "keys": lambda facts: f"fingerprint of the public encryption key: {facts['fingerprint']}",
     "all_parties_ready": lambda _: "all parties' blocks are complete; the rounds begin",
     "party_ready": lambda facts: (
-        f"party node {facts['node']}: {facts['n_blocks']} encrypted blocks"
+        f"party node {facts['node']}: {facts['n_blocks']} encrypted "
+        f"{'block' if facts['n_blocks'] == 1 else 'blocks'}"
     ),
     "round": _round,
 }

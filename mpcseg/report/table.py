@@ -46,6 +46,11 @@ class SegmentsView:
             "Centre, below it the range of mean ± one standard deviation; original units.",
             style="dim",
         )
+        yield Text(
+            "Sizes are sums of approximate assignment weights, so that they can miss the number of "
+            "customers by a little.",
+            style="dim",
+        )
         yield from (_sentence(segment) for segment in table.segments)
 
     def _grid(self, segments: Sequence[Segment]) -> Table:

@@ -83,7 +83,7 @@ def load_cohort(
                 f"{path}: {outside} of {len(values)} values in column '{column}' lie outside the "
                 f"agreed bounds {feature.lower:g} to {feature.upper:g} and are clipped."
             )
-        if np.ptp(records[:, index]) == 0:
+        if len(values) > 1 and np.ptp(records[:, index]) == 0:
             warnings.append(
                 f"{path}: column '{column}' has the same value in every record here; that is "
                 "useful only if it differs at the other parties."
@@ -118,5 +118,5 @@ def _verify_domain(values: Array, feature: FeatureSpec, path: Path, column: str)
         raise TransformDomainError(
             f"{path}: column '{column}' is -1 or less in {rows_text(bad)}, where log1p is not "
             "defined",
-            "Correct these rows, or agree on transform 'identity' for this feature.",
+            "Correct these records, or agree on transform 'identity' for this feature.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_bytes(path: Path, what: str) -> bytes:
+def read_bytes(
+    path: Path, what: str, *, hint: str = "Check the path and the working directory."
+) -> bytes:
     """The content of a file that a configuration names.
 
     Args:
         path: the file.
         what: what the file is, for the error ("the study file").
+        hint: what to do where it is absent.
 
     Raises:
         ConfigError: the file is absent or cannot be read.
@@ -30,9 +34,7 @@ def read_bytes(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(
-            f"{what} {path} does not exist", "Check the path and the working directory."
-        ) from None
+        raise ConfigError(f"{what} {path} does not exist", hint) from None
     except OSError as error:
         raise ConfigError(
             f"{what} {path} cannot be read: {error.strerror or 'unknown reason'}",
@@ -76,11 +78,23 @@ def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
+        details = _causes(error.errors(include_url=False, include_context=False))
         raise ConfigError(
             f"{source}: {'; '.join(_sentence(detail, data) for detail in details[:3])}",
             hint or "Compare it with the template in parties/.",
         ) from None
+
+
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without lists that are too short only because an entry of theirs is wrong."""
+    return [
+        one
+        for one in details
+        if one["type"] != "too_short"
+        or not any(
+            other is not one and other["loc"][: len(one["loc"])] == one["loc"] for other in details
+        )
+    ]
 
 
 def _sentence(detail: ErrorDetails, data: Mapping[str, Any]) -> str:
@@ -90,6 +104,9 @@ def _sentence(detail: ErrorDetails, data: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         return f"field {where} is unknown"
     message = detail["msg"].removeprefix("Value error, ").rstrip(".")
+    message = re.sub(r"^[A-Z][a-z]+ should ", "must ", message)
+    if where and message.startswith("must "):
+        return f"{where} {message}"
     return f"{where}: {message}" if where else message
 
 

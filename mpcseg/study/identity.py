@@ -145,7 +145,8 @@ def load_identity(folder: Path) -> Identity:
 
     Raises:
         ConfigError: a file is absent or unreadable, others may read the private key, key and
-            certificate do not belong together, or the certificate is not valid today.
+            certificate do not belong together, or the certificate is not one that
+            `verify_certificate` accepts.
     """
     certificate_pem = read_bytes(folder / CERTIFICATE_FILE, "the certificate")
     key_path = folder / PRIVATE_KEY_FILE
@@ -157,21 +158,58 @@ def load_identity(folder: Path) -> Identity:
         )
     certificate = _certificate(certificate_pem, folder / CERTIFICATE_FILE)
     _verify_pair(certificate, private_key_pem, folder)
-    now = datetime.datetime.now(datetime.UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise ConfigError(
-            f"the certificate {folder / CERTIFICATE_FILE} is valid from "
-            f"{certificate.not_valid_before_utc:%Y-%m-%d} to "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d} only",
-            f"Check this machine's clock. {_MAKE_NEW}",
-        )
+    verify_certificate(certificate_pem, f"the certificate {folder / CERTIFICATE_FILE}")
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common_names) != 1:
         raise ConfigError(f"the certificate {folder / CERTIFICATE_FILE} has no name", _MAKE_NEW)
     return Identity(str(common_names[0].value), certificate_pem, private_key_pem)
 
 
+def verify_certificate(certificate_pem: bytes, what: str) -> None:
+    """Check that a certificate is of the kind that `new_identity` makes, and valid today.
+
+    TLS takes each certificate of a study as its own root. One that is an authority would let in
+    whatever else its owner signs, and so would a second one in the same file, which no fingerprint
+    shows.
+
+    Args:
+        certificate_pem: PEM text.
+        what: names it in the error ("the certificate of 'alder'").
+
+    Raises:
+        ConfigError: not one certificate, an authority's, with a key that is not P-256, or not
+            valid today.
+    """
+    certificate = _certificate(certificate_pem)
+    if certificate_pem.count(b"-----BEGIN ") != 1:
+        raise ConfigError(f"{what} holds more than one certificate", _MAKE_NEW)
+    key = certificate.public_key()
+    if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise ConfigError(f"{what} has a key that is not of the kind P-256", _MAKE_NEW)
+    # Said outright: where a certificate says nothing of it, TLS libraries may take it for one.
+    if not _is_no_authority(certificate):
+        raise ConfigError(
+            f"{what} may be an authority's: it does not say CA:FALSE, and could vouch for others",
+            _MAKE_NEW,
+        )
+    now = datetime.datetime.now(datetime.UTC)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begin <= now <= end:
+        raise ConfigError(
+            f"{what} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d} only",
+            f"Check this machine's clock. {_MAKE_NEW}",
+        )
+
+
 _MAKE_NEW = "Make a new identity with: mpcseg identity new"
+
+
+def _is_no_authority(certificate: x509.Certificate) -> bool:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False
+    return not found.value.ca
 
 
 def _verify_name(name: str) -> None:
@@ -241,6 +279,12 @@ def _certificate(pem: bytes, path: Path | None = None) -> x509.Certificate:
         return x509.load_pem_x509_certificate(pem)
     except ValueError:
         where = f"the certificate {path}" if path else "a certificate"
+        if b"PRIVATE KEY-----" in pem:
+            raise ConfigError(
+                f"{where} is wanted, and the file is a private key",
+                f"Name {CERTIFICATE_FILE}. A private key that others have seen must be replaced "
+                "by a new identity.",
+            ) from None
         raise ConfigError(f"{where} is not a PEM certificate", _MAKE_NEW) from None
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,8 @@ from numpy.typing import NDArray
 from mpcseg.errors import ConfigError, ConstantFeatureError, ProtocolError, TooFewRecordsError
 from mpcseg.reference.hyperplanes import hyperplanes
 from mpcseg.reference.metrics import inertia_from_profile
-from mpcseg.reference.moments import Moments, n_moment_sums
+from mpcseg.reference.moments import Moments
+from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.reference.sign import sign_for
 from mpcseg.study.centroids import (
     emptiness_threshold,
@@ -37,8 +37,6 @@ from mpcseg.study.centroids import (
     splitting_axis,
 )
 from mpcseg.study.start import starting_centers
-
-Kind = Literal["moments", "lloyd", "profile"]
 
 # Largest centre move, in standard deviations, at which the centroids are at rest. Lloyd's error
 # is quadratic in the distance to the optimum: 1e-3 is far below a part in 10,000 of the inertia.
@@ -66,7 +64,7 @@ class RoundRequest:
     """
 
     index: int
-    kind: Kind
+    kind: RoundKind
     sign: tuple[int, ...]
     hyperplanes: NDArray[np.float64] | None
 
@@ -86,7 +84,7 @@ class RoundRecord:
     """
 
     index: int
-    kind: Kind
+    kind: RoundKind
     sign: tuple[int, ...]
     shift: float | None
     n_records: int
@@ -162,11 +160,11 @@ class Schedule:
         tolerance: float = TOLERANCE,
     ) -> None:
         if n_clusters < 2:
-            raise ConfigError(f"n_clusters is {n_clusters}", "ask for two clusters or more")
+            raise ConfigError(f"n_clusters is {n_clusters}", "Ask for two clusters or more.")
         if n_rounds < 1:
-            raise ConfigError(f"n_rounds is {n_rounds}", "ask for one round or more")
+            raise ConfigError(f"n_rounds is {n_rounds}", "Ask for one round or more.")
         if not feature_names:
-            raise ConfigError("the study has no features", "name at least one feature")
+            raise ConfigError("the study has no features", "Name at least one feature.")
         self._k, self._d = n_clusters, len(feature_names)
         self._names = tuple(feature_names)
         self._n_rounds, self._tolerance, self._seed = n_rounds, tolerance, seed
@@ -232,10 +230,7 @@ class Schedule:
     def _verified(self, request: RoundRequest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of a request if records in the domain can have them."""
         k, d = self._k, self._d
-        shapes: dict[Kind, tuple[int, ...]] = {
-            "moments": (n_moment_sums(d),), "lloyd": (k, d + 1), "profile": (k, 2 * d + 1),
-        }  # fmt: skip
-        wanted = shapes[request.kind]
+        wanted = sums_shape(request.kind, k, d)
         if sums.shape != wanted:
             raise ProtocolError(
                 f"round {request.index} ({request.kind}) has {wanted} sums, not {sums.shape}"
@@ -250,7 +245,7 @@ class Schedule:
         if not np.all(np.isfinite(sums)) or np.abs(sums).max() > 1.05 * largest + 1:
             raise ProtocolError(
                 f"the sums of round {request.index} ({request.kind}) cannot be those of records",
-                "the nodes' keys or parameters do not match, or the precision is exhausted",
+                "The nodes' keys or parameters do not match, or the precision is exhausted.",
             )
         return sums
 
@@ -258,8 +253,9 @@ class Schedule:
         n_records = round(float(sums[0]))
         if n_records < self._k:
             raise TooFewRecordsError(
-                f"all parties together have {max(n_records, 0)} records for {self._k} clusters",
-                "ask for fewer clusters",
+                f"all parties together have {max(n_records, 0)} "
+                f"{'record' if n_records == 1 else 'records'} for {self._k} clusters",
+                "Ask for fewer clusters.",
             )
         moments = Moments.from_sums(sums, self._d)
         variances = np.diag(moments.covariance)
@@ -267,7 +263,7 @@ class Schedule:
             if variance < CONSTANT_VARIANCE + SUM_ERROR / n_records:
                 raise ConstantFeatureError(
                     f"feature {name!r} has the same value in all records of all parties",
-                    "leave it out, or agree on tighter bounds if it does vary a little",
+                    "Leave it out, or agree on tighter bounds if it does vary a little.",
                 )
         notes = [
             f"feature {name!r} fills little of its bounds; tighter ones sharpen the assignment"
@@ -382,7 +378,7 @@ class Schedule:
         )
         return record
 
-    def _close(self, record: RoundRecord, following: Kind | None) -> None:
+    def _close(self, record: RoundRecord, following: RoundKind | None) -> None:
         """Enter a finished round in the history and open the next one."""
         self._history.append(record)
         if following is None:

@@ -26,14 +26,14 @@ from pydantic import (
 
 from mpcseg.errors import ConfigError
 from mpcseg.study.documents import check, read_bytes, read_toml
-from mpcseg.study.identity import certificate_fingerprint
+from mpcseg.study.identity import certificate_fingerprint, verify_certificate
 
 Array = npt.NDArray[np.float64]
 
 # Node names become folder names and certificate subjects; feature names become column headings,
 # where a leading =, +, - or @ would be run as a formula by a spreadsheet.
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-FeatureName = Annotated[str, StringConstraints(pattern=r"^\w[^\x00-\x1f\x7f]{0,63}$")]
+FeatureName = Annotated[str, StringConstraints(pattern=r"^\w[^\x00-\x1f\x7f-\x9f]{0,63}$")]
 
 # Canonical JSON (RFC 8785) carries integers as doubles, so that larger seeds would collide.
 LARGEST_SEED = 2**53 - 1
@@ -42,6 +42,7 @@ LARGEST_SEED = 2**53 - 1
 _LEAST_WIDTH = 1e-9
 
 _DIGEST_FORMAT = "mpcseg study 1"
+_SAY_NONE = "say none, and mind that exact sums are released in every round"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
 
@@ -182,6 +183,13 @@ class StudySpec(BaseModel):
     key: NodeCard
     parties: tuple[PartyCard, ...] = Field(min_length=1)
 
+    @field_validator("epsilon", mode="before")
+    @classmethod
+    def _adds_no_noise(cls, epsilon: object) -> object:
+        if epsilon != "none":
+            raise ValueError(f"{epsilon} is not possible: this version adds no noise; {_SAY_NONE}")
+        return epsilon
+
     @model_validator(mode="after")
     def _names_and_certificates_are_unique(self) -> Self:
         _refuse_repeats("two features are named", [feature.name for feature in self.features])
@@ -218,30 +226,32 @@ class StudySpec(BaseModel):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON (RFC 8785), certificates as fingerprints; 64 hex digits."""
+        # Every field, so that one that is added later is agreed on as well.
         content: dict[str, Any] = {
             "format": _DIGEST_FORMAT,
-            **self.model_dump(mode="python", include={"name", "n_clusters", "n_rounds"}),
-            "epsilon": self.epsilon,
-            "parameter_set": self.parameter_set,
-            "seed": self.seed,
-            "features": [feature.model_dump(mode="python") for feature in self.features],
+            **self.model_dump(mode="json", exclude={"compute", "key", "parties"}),
             "compute": _card(self.compute),
             "key": _card(self.key),
-            "parties": [
-                {**_card(party), "most_records": party.most_records} for party in self.parties
-            ],
+            "parties": [_card(party) for party in self.parties],
         }
         return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
 
 
-def _card(node: NodeCard) -> dict[str, str]:
-    return {"name": node.name, "certificate_sha256": node.fingerprint}
+def _card(node: NodeCard) -> dict[str, Any]:
+    fields = node.model_dump(mode="json", exclude={"certificate_pem"})
+    return {**fields, "certificate_sha256": node.fingerprint}
 
 
 def _refuse_repeats(sentence: str, names: list[str]) -> None:
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise ValueError(f"{sentence} '{repeated}'")
+
+
+_NO_CERTIFICATE = (
+    "Put there the certificate that this node's organisation sent you; paths count from the study "
+    "file's folder."
+)
 
 
 def load_study(path: Path) -> StudySpec:
@@ -253,8 +263,9 @@ def load_study(path: Path) -> StudySpec:
         path: the study file (TOML).
 
     Raises:
-        ConfigError: the file or a certificate is absent or unreadable, or a field is missing,
-            unknown or impossible. The message names file and field.
+        ConfigError: the file or a certificate is absent or unreadable, a certificate is not of
+            the kind that nodes have or not valid today, or a field is missing, unknown or
+            impossible. The message names file and field or node.
     """
     data = read_toml(path, "the study file")
     for node in _node_tables(data):
@@ -264,7 +275,15 @@ def load_study(path: Path) -> StudySpec:
                 f"the study file {path}: node '{node.get('name')}' has no field 'certificate'",
                 "Give the path of the certificate file that this node's organisation sent you.",
             )
-        node["certificate_pem"] = read_bytes(path.parent / certificate, "the certificate")
+        pem = read_bytes(path.parent / certificate, "the certificate", hint=_NO_CERTIFICATE)
+        try:
+            verify_certificate(pem, "its certificate")
+        except ConfigError as error:
+            raise ConfigError(
+                f"the study file {path}: node '{node.get('name')}': {error.message}",
+                f"Ask this node's organisation for its certificate. {error.hint}",
+            ) from None
+        node["certificate_pem"] = pem
     return check(StudySpec, data, f"the study file {path}")
 
 

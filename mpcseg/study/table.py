@@ -1,8 +1,8 @@
 """Reading the agreed columns of a party's customer table, with every cell checked.
 
 Runs at the party node, on its own disk. Nothing here ever puts a cell's content into a message:
-what is wrong is said with the file, the column and the numbers of the rows. Rows are counted from
-1, without the heading and without blank lines.
+what is wrong is said with the file, the column and the numbers of the records. They are counted
+from 1, without the heading and without blank lines.
 """
 
 from __future__ import annotations
@@ -48,12 +48,16 @@ _HINTS = (
     ),
     (_DECIMAL_COMMA, "The cells look like numbers with a decimal comma: write 1.5, not 1,5."),
     (_BOOLEAN, "The cells look like yes-or-no values: write 1 and 0."),
-    (_PLACEHOLDER, "The cells look like a mark for 'not known': drop these rows or fill them in."),
+    (
+        _PLACEHOLDER,
+        "The cells look like a mark for 'not known': drop these records or fill them in.",
+    ),
 )
 _OTHER_HINT = "Write plain numbers such as 1234.5, without units, currency signs or separators."
 
 _NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 _SHOWN_ROWS = 5
+_COUNTED = "(not counting the heading)"
 _BLOCK_BYTES = 1 << 22
 
 
@@ -110,7 +114,7 @@ def read_table(path: Path, id_column: str | None, columns: Sequence[str]) -> Tab
 
 
 def rows_text(mask: npt.NDArray[np.bool_]) -> str:
-    """Which rows a mask marks, as text: ``row 7`` or ``rows 7, 9, 12 and 40 more``.
+    """Which records a mask marks: ``record 7 (…)`` or ``records 7, 9 and 40 more (…)``.
 
     Args:
         mask: shape (n,); at least one entry is set.
@@ -118,10 +122,15 @@ def rows_text(mask: npt.NDArray[np.bool_]) -> str:
     numbers = np.flatnonzero(mask) + 1
     shown = ", ".join(str(number) for number in numbers[:_SHOWN_ROWS])
     if len(numbers) == 1:
-        return f"row {shown}"
+        return f"record {shown} {_COUNTED}"
     if len(numbers) <= _SHOWN_ROWS:
-        return f"rows {shown}"
-    return f"rows {shown} and {len(numbers) - _SHOWN_ROWS} more"
+        return f"records {shown} {_COUNTED}"
+    return f"records {shown} and {len(numbers) - _SHOWN_ROWS} more {_COUNTED}"
+
+
+def records_text(n_records: int) -> str:
+    """A number of records as text: ``1 record`` or ``1,000 records``."""
+    return "1 record" if n_records == 1 else f"{n_records:,} records"
 
 
 # --- files ---------------------------------------------------------------------------------
@@ -161,8 +170,9 @@ def _read_csv(path: Path, wanted: list[str]) -> Any:
     if uneven:
         row = uneven[0] - 1 if uneven[0] else None  # Arrow counts the heading as row 1
         raise UnreadableTableError(
-            f"{path}: {f'row {row}' if row else 'a row'} has more or fewer cells than the heading"
-            + (f" ({len(uneven)} such rows)" if len(uneven) > 1 else ""),
+            f"{path}: {f'record {row} {_COUNTED}' if row else 'a record'} has more or fewer "
+            "cells than the heading"
+            + (f" ({len(uneven)} such records)" if len(uneven) > 1 else ""),
             "A comma inside a cell, as in 1,234, needs quotes; a decimal comma must be a point.",
         )
     return table
@@ -237,7 +247,7 @@ def _numbers(cells: Any, path: Path, column: str) -> npt.NDArray[np.float64]:
         raise MissingValueError(
             f"{path}: column '{column}' has an empty cell, a NaN or an infinity in "
             f"{rows_text(bad)}",
-            "Drop these rows or fill the cells in before the study.",
+            "Drop these records or fill the cells in before the study.",
         )
     return values
 
@@ -282,13 +292,13 @@ def _identifiers(table: Any, path: Path, column: str) -> list[str]:
     if empty.any():
         raise MissingValueError(
             f"{path}: column '{column}' has no identifier in {rows_text(empty)}",
-            "Give each record its identifier, or drop these rows.",
+            "Give each record its identifier, or drop these records.",
         )
     repeated = identifiers.duplicated(keep=False).to_numpy()
     if repeated.any():
         raise DuplicateIdError(
             f"{path}: column '{column}' has the same identifier more than once, in "
             f"{rows_text(repeated)}",
-            "Each customer must be one row: merge or drop the repeated ones.",
+            "Each customer must be one record: merge or drop the repeated ones.",
         )
     return identifiers.to_list()

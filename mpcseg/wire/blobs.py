@@ -20,6 +20,7 @@ from mpcseg.errors import (
     ReorderedStreamError,
     TruncatedStreamError,
 )
+from mpcseg.private import open_private
 from mpcseg.wire.names import BlobHeader, BlobName, Chunk
 
 # Under gRPC's own default limit of 4 MB per message, and large enough that calls are few.
@@ -109,7 +110,7 @@ class FileReceiver:
         self._check = StreamCheck(header, limit)
         self._target = target
         self.path = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
-        self._file = self.path.open("xb")
+        self._file = open_private(self.path, new=True)
 
     def feed(self, chunk: Chunk) -> None:
         """Check a chunk and write it; raises as ``StreamCheck.feed`` does."""

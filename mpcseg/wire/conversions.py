@@ -5,15 +5,12 @@ What comes in may be anything: whatever is not a well-formed value raises ``Prot
 
 from __future__ import annotations
 
-from typing import Literal
-
 from mpcseg.errors import ProtocolError
+from mpcseg.reference.rounds import RoundKind
 from mpcseg.wire import events
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk
 from mpcseg.wire.status import from_detail, to_detail
 from mpcseg.wire.v1 import blob_pb2, event_pb2, round_pb2
-
-RoundKind = Literal["moments", "lloyd", "profile"]
 
 # Raised by one whenever nodes of before and after a change could not talk to each other.
 PROTOCOL_VERSION = 1

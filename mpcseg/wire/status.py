@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mpcseg.errors import MpcsegError, subclasses
+from mpcseg.text import one_line
 from mpcseg.wire.v1 import error_pb2
 
 METADATA_KEY = "mpcseg-error-bin"
@@ -24,15 +25,17 @@ def to_detail(error: MpcsegError) -> error_pb2.ErrorDetail:
     """Return the ``ErrorDetail`` message of an error."""
     return error_pb2.ErrorDetail(
         code=error.code,
-        message=_plain(error.message, _MESSAGE_CHARACTERS),
-        hint=_plain(error.hint, _HINT_CHARACTERS),
+        message=one_line(error.message, _MESSAGE_CHARACTERS),
+        hint=one_line(error.hint, _HINT_CHARACTERS),
     )
 
 
 def from_detail(detail: error_pb2.ErrorDetail) -> MpcsegError:
     """Return the error of an ``ErrorDetail`` message; ``MpcsegError`` for a code not known here."""
     cls = subclasses().get(detail.code, MpcsegError)
-    return cls(_plain(detail.message, _MESSAGE_CHARACTERS), _plain(detail.hint, _HINT_CHARACTERS))
+    return cls(
+        one_line(detail.message, _MESSAGE_CHARACTERS), one_line(detail.hint, _HINT_CHARACTERS)
+    )
 
 
 def to_status(
@@ -55,9 +58,3 @@ def from_call(error: grpc.RpcError) -> MpcsegError | None:
             except DecodeError:
                 return None
     return None
-
-
-def _plain(text: str, limit: int) -> str:
-    """Keep what can be printed on one line."""
-    kept = "".join(character if character.isprintable() else " " for character in text)
-    return kept if len(kept) <= limit else kept[: limit - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -47,7 +48,8 @@ def workspace_of(folder: Path, parties: dict[str, Customers]) -> Workspace:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A table of 400 customers in two plain groups."""
+    """A table of 400 customers in two plain groups, and the folder for its results."""
+    (tmp_path / "out").mkdir()
     path = tmp_path / "customers.csv"
     made = customers("c", 400, 1)
     rows = [
@@ -105,10 +107,11 @@ def two_parties(tmp_path: Path) -> Iterator[Workspace]:
 
 def run_nodes(workspace: Workspace) -> None:
     with Children() as children:
-        for node in (workspace.compute, workspace.key, *workspace.parties):
-            children.start(node)
-        for _ in children.reports():
-            pass
+        children.start(workspace.compute)
+        for _, report in children.reports():
+            if report.get("kind") == "listening":
+                for node in (workspace.key, *workspace.parties):
+                    children.start(node, report["facts"]["address"])
 
 
 def test_a_party_with_a_bad_table_ends_the_study_with_its_own_error(
@@ -120,8 +123,8 @@ def test_a_party_with_a_bad_table_ends_the_study_with_its_own_error(
         run_nodes(two_parties)
     assert "party node birch" in caught.value.message
     assert "'visits'" in caught.value.message
-    assert "row 61" in caught.value.message
-    assert caught.value.hint.startswith("Drop these rows")
+    assert "record 61 " in caught.value.message
+    assert caught.value.hint.startswith("Drop these records")
     assert not nodes_of(two_parties)
 
 
@@ -164,6 +167,11 @@ def in_group(leader: int) -> bool:
     return False
 
 
+def leaders(keep: Path, demo: int) -> list[int]:
+    """The demonstration's nodes, each of which leads a process group."""
+    return [pid for pid in processes_with(str(keep)) if pid != demo and os.getpgid(pid) == pid]
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A demonstration in its rounds, and the process groups of its nodes."""
@@ -172,21 +180,23 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
         [sys.executable, "-m", "mpcseg", "demo", "--rounds", "9", "--keep", str(keep)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("    0  moments"):
-            break
-    nodes = [pid for pid in processes_with(str(keep)) if pid != process.pid]
-    nodes = [pid for pid in nodes if os.getpgid(pid) == pid]
-    assert len(nodes) == 5
-    yield process, nodes
-    process.kill()
-    process.communicate()
-    for pid in nodes:
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    nodes: list[int] = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("    0  moments"):
+                break
+        nodes += leaders(keep, process.pid)
+        assert len(nodes) == 5
+        yield process, nodes
+    finally:
+        # Also those that were not counted, where the demonstration stopped before its rounds.
+        groups = {*nodes, *leaders(keep, process.pid)}
+        process.kill()
+        process.communicate()
+        for pid in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ROOT = README.parent
+PORT = 7443
 
 
 def blocks(section: str) -> list[str]:
@@ -29,10 +35,51 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts shell commands; what still runs at the end is killed with all that it started."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(block: str, folder: Path, output: IO[str]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            ["bash", "-ec", block], cwd=folder, env=environment, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def port(capsys: pytest.CaptureFixture[str]) -> int:
+    """The README's port; another one where that is taken, which is then said on the terminal."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    if found != PORT:
+        with capsys.disabled():
+            sys.stdout.write(f"\nport {PORT} is taken: the README's commands run with {found}\n")
+    return found
+
+
 @pytest.mark.processes
 @pytest.mark.timeout(600)
-def test_the_study_by_hand_runs_as_it_stands(tmp_path: Path, environment: dict[str, str]) -> None:
-    commands = blocks("Running a study")
+def test_the_study_by_hand_runs_as_it_stands(
+    tmp_path: Path,
+    environment: dict[str, str],
+    start: Callable[..., subprocess.Popen[bytes]],
+    port: int,
+) -> None:
+    commands = [block.replace(str(PORT), str(port)) for block in blocks("Running a study")]
     preparing = [block for block in commands if block.startswith("# prepare")]
     terminals = [block for block in commands if block.startswith("# terminal")]
     assert (len(preparing), len(terminals)) == (2, 5)
@@ -46,15 +93,7 @@ def test_the_study_by_hand_runs_as_it_stands(tmp_path: Path, environment: dict[s
     # In the worst order: the parties first, the server last.
     for number, block in enumerate(reversed(terminals)):
         output = (tmp_path / f"terminal-{number}.txt").open("w+")
-        running.append(
-            (
-                subprocess.Popen(
-                    ["bash", "-ec", block], cwd=tmp_path, env=environment, stdout=output,
-                    stderr=subprocess.STDOUT,
-                ),
-                output,
-            )
-        )  # fmt: skip
+        running.append((start(block, tmp_path, output), output))
     for process, output in running:
         status = process.wait(timeout=480)
         output.seek(0)

@@ -10,9 +10,12 @@ import pytest
 import tenseal as ts
 import tenseal.sealapi as seal
 import zstandard
+from scipy import stats
 
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.key_material import (
+    SEED_BYTES,
+    expand_public_polynomial,
     key_bytes_limit,
     load_public_key,
     load_relinearisation_keys,
@@ -23,6 +26,7 @@ from mpcseg.ckks.serialization import (
     ciphertext_bytes,
     load_from_bytes,
     pack_ciphertext,
+    residues_of,
     save_to_bytes,
     seal_payload,
     unpack_ciphertext,
@@ -31,7 +35,10 @@ from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefuse
 from tests.unit.ckks.conftest import Keys
 
 HEAD = 24
-"""Bytes before the residues."""
+"""Bytes before a ciphertext's residues."""
+
+PUBLIC_KEY_HEAD = 48
+"""Bytes before a public key's residues; its seed is the last of them."""
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +80,49 @@ def test_seeded_ciphertexts_load_to_what_was_encrypted(small_keys: Keys) -> None
 
 def test_saved_keys_stay_under_their_limit(small_keys: Keys) -> None:
     parameters = small_keys.parameters
-    for saved, relinearisation in (
-        (small_keys.public_bytes, False),
-        (small_keys.relinearisation_bytes, True),
-    ):
-        limit = key_bytes_limit(parameters, relinearisation=relinearisation)
-        assert 0.9 * limit < len(seal_payload(saved, limit)) <= limit
+    exact = key_bytes_limit(parameters, relinearisation=False)
+    assert len(small_keys.public_bytes) == exact
+    limit = key_bytes_limit(parameters, relinearisation=True)
+    assert 0.9 * limit < len(seal_payload(small_keys.relinearisation_bytes, limit)) <= limit
+
+
+def test_a_key_node_cannot_choose_the_second_polynomial(small_keys: Keys) -> None:
+    """Whatever stands in a public key's bytes, its second polynomial is the seed's expansion.
+
+    A chosen one (0 modulo some primes, say) makes encryptions of zero hide nothing, and with them
+    the key node alone would read every record of a block from releases.
+    """
+    parameters = small_keys.parameters
+    forged = bytearray(small_keys.public_bytes)
+    forged[PUBLIC_KEY_HEAD:] = bytes(len(forged) - PUBLIC_KEY_HEAD)
+    _, a = residues_of(parameters, load_public_key(parameters, bytes(forged)).save)
+    for row, prime in zip(a, parameters.primes, strict=True):
+        counts = np.bincount((row.astype(float) * 256 / prime).astype(int), minlength=256)
+        assert stats.chisquare(counts).pvalue > 1e-9
+    seed = small_keys.public_bytes[PUBLIC_KEY_HEAD - SEED_BYTES : PUBLIC_KEY_HEAD]
+    assert np.array_equal(a, expand_public_polynomial(parameters, seed))
+
+
+def test_public_keys_are_fresh(small_keys: Keys) -> None:
+    first, second = small_keys.secret.public_key(), small_keys.secret.public_key()
+    a, b = (np.frombuffer(key[PUBLIC_KEY_HEAD:], "<u4") for key in (first, second))
+    assert np.mean(a == b) < 1e-3
+    assert first[:PUBLIC_KEY_HEAD] != second[:PUBLIC_KEY_HEAD]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-1],
+        lambda b: b + b"\0",
+        lambda b: b"XPCK" + b[4:],
+        lambda b: b[:4] + b"\x02" + b[5:],
+        lambda b: b[:-4] + b"\xff\xff\xff\xff",
+    ],
+)
+def test_a_changed_public_key_is_refused(small_keys: Keys, damage) -> None:
+    with pytest.raises(MalformedBlobError):
+        load_public_key(small_keys.parameters, damage(small_keys.public_bytes))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +171,11 @@ def test_a_decompression_bomb_is_stopped(small_keys: Keys) -> None:
     body = zstandard.ZstdCompressor().compress(bytes(200 * 2**20))
     bomb = struct.pack("<HBBBBHQ", 0xA15E, 16, 4, 3, 2, 0, 16 + len(body)) + body
     with pytest.raises(BlobTooLargeError):
-        load_public_key(small_keys.parameters, bomb)
+        load_relinearisation_keys(small_keys.parameters, bomb)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:8], lambda b: b"\0" + b[1:]])
-def test_damaged_keys_are_refused(small_keys: Keys, damage) -> None:
-    with pytest.raises(MalformedBlobError):
-        load_public_key(small_keys.parameters, damage(small_keys.public_bytes))
+def test_damaged_relinearisation_keys_are_refused(small_keys: Keys, damage) -> None:
     with pytest.raises(MalformedBlobError):
         load_relinearisation_keys(small_keys.parameters, damage(small_keys.relinearisation_bytes))
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from mpcseg import errors
 from mpcseg.cli.app import app, main
+from mpcseg.nodes.lifetime import END_WITH_STDIN
 from mpcseg.study.identity import load_identity
 
 
@@ -45,6 +47,23 @@ def test_an_error_is_a_line_and_a_hint_with_its_own_exit_status(tmp_path: Path) 
     assert lines[1].startswith("hint: ")
     assert len(lines) == 2
     assert ended.stdout == ""
+
+
+def test_an_error_cannot_steer_a_terminal_or_fill_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def steering(*_: object, **__: object) -> None:
+        raise errors.ConfigError("\x1b[2J\x9b31m\x07bad\nworse" + "x" * 9000, "\x1b]0;hint\x07")
+
+    monkeypatch.setattr("mpcseg.cli.identity.load_identity", steering)
+    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().err.split("\n")
+    assert shown[0].startswith("error:  [2J 31m bad worsex")
+    assert shown[1:] == ["hint:  ]0;hint ", ""]
+    assert len(shown[0]) == 2000 + len("error: ")
+    assert all(line.isprintable() for line in shown)
 
 
 def test_a_traceback_is_shown_on_request_only(tmp_path: Path) -> None:
@@ -78,6 +97,40 @@ def test_an_unexpected_failure_shows_its_place_but_not_its_text(
     assert "734" not in shown.err + shown.out
 
 
+def test_the_limit_of_blocks_reaches_the_compute_node(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served: dict[str, object] = {}
+    monkeypatch.setattr("mpcseg.cli.compute.load_study", lambda _: None)
+    monkeypatch.setattr("mpcseg.cli.compute.load_identity", lambda _: None)
+    monkeypatch.setattr(
+        "mpcseg.nodes.compute.serve_compute", lambda *_, **given: served.update(given)
+    )
+    folder = str(tmp_path)
+    options = ["--study", folder, "--identity", folder, "--storage", folder]
+    options += ["--listen", "127.0.0.1:0", "--max-blocks", "3"]
+    shown = CliRunner().invoke(app, ["compute", "serve", *options])
+    assert shown.exit_code == 0, shown.output
+    assert served["max_blocks"] == 3
+
+
+@pytest.mark.parametrize("option", ["--json", "--segments-csv", "--segments-json"])
+def test_a_demo_whose_results_have_no_place_does_not_start(tmp_path: Path, option: str) -> None:
+    ended = run("demo", option, str(tmp_path / "absent" / "out"))
+    assert ended.returncode == errors.OutputError.exit_status
+    assert "there is no folder" in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--output", "--summary"])
+def test_a_key_node_whose_results_have_no_place_does_not_start(tmp_path: Path, option: str) -> None:
+    given = {"--output": str(tmp_path), "--study": "-", "--identity": "-", "--address": "hub:1"}
+    given[option] = str(tmp_path / "absent" / "out")
+    ended = run("key", "run", *(word for pair in given.items() for word in pair))
+    assert ended.returncode == errors.OutputError.exit_status
+    assert "there is no folder" in ended.stderr
+
+
 def test_a_command_line_that_cannot_be_read_is_status_2() -> None:
     for arguments in (["party", "run", "--no-such-option"], ["no-such-command"]):
         assert CliRunner().invoke(app, arguments).exit_code == 2
@@ -103,7 +156,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 
 
 @pytest.fixture
-def waiting(tmp_path: Path) -> subprocess.Popen[str]:
+def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A party node that waits, patiently, for a compute node that is not there."""
     folders = {name: tmp_path / name for name in ("hub", "notary", "alder")}
     study = ['name = "s"', "n_clusters = 2", "n_rounds = 1", 'epsilon = "none"']
@@ -118,13 +171,21 @@ def waiting(tmp_path: Path) -> subprocess.Popen[str]:
          "--identity", str(folders["alder"]), "--address", "127.0.0.1:9", "--id-column", "id",
          "--data", str(tmp_path / "customers.csv")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env={**os.environ, "MPCSEG_END_WITH_STDIN": "1"},
+        start_new_session=True, env={**os.environ, END_WITH_STDIN: "1"},
     )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "does not answer" in line:
-            break
-    return process
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "does not answer" in line:
+                break
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @pytest.mark.parametrize(
@@ -149,6 +210,3 @@ def test_a_node_ends_when_the_program_that_started_it_is_gone(
     began = time.monotonic()
     assert waiting.wait(timeout=30) == 143
     assert time.monotonic() - began < 10
-    for stream in (waiting.stdout, waiting.stderr):
-        assert stream is not None
-        stream.close()

@@ -10,6 +10,7 @@ import pytest
 
 from mpcseg.cli.config import ComputeConfig, KeyConfig, NodeConfig, PartyConfig, load_config
 from mpcseg.errors import ConfigError
+from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.study.identity import new_identity
 from mpcseg.study.spec import load_study
 
@@ -56,7 +57,7 @@ def test_options_alone_are_enough(tmp_path: Path) -> None:
         ComputeConfig, None,
         {"study": tmp_path, "identity": tmp_path, "listen": "[::1]:0", "storage": tmp_path},
     )  # fmt: skip
-    assert config.workers == os.cpu_count()
+    assert (config.workers, config.max_blocks) == (os.cpu_count(), MAX_BLOCKS)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,12 @@ def test_options_alone_are_enough(tmp_path: Path) -> None:
         ("identity", "idendity", "idendity is unknown"),
         ('data = "/srv/customers.csv"', "", "field data is missing"),
         ('"hub.example.org:7443"', '"hub.example.org"', "address"),
-        ('"hub.example.org:7443"', '"https://hub.example.org:7443"', "address"),
+        ('"hub.example.org:7443"', '"https://hub.example.org:7443"', "address must be HOST:PORT, "),
+        ('"hub.example.org:7443"', '"hub.example.org:0"', "a port from 1 to 65535"),
+        ('"hub.example.org:7443"', '"hub.example.org:65536"', "a port from 1 to 65535"),
         ('id_column = "customer_id"', "id_column = 7", "id_column"),
         ('id_column = "customer_id"', "patience = 0", "patience"),
-        ('id_column = "customer_id"', 'key_fingerprint = "abc"', "key_fingerprint"),
+        ('id_column = "customer_id"', 'key_fingerprint = "abc"', "must be 64 hexadecimal digits"),
         ('id_column = "customer_id"', "id_column = ", "not valid TOML"),
     ],
 )

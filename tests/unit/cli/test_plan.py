@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from mpcseg.ckks.planner import plan_study
 from mpcseg.cli.app import app
-from mpcseg.errors import ConfigError, PlanError
+from mpcseg.demo.tables import generated_tables
+from mpcseg.demo.workspace import make_workspace
+from mpcseg.errors import ConfigError, MpcsegError, PlanError
 
 WIDE = {"COLUMNS": "200"}
 
@@ -33,6 +37,14 @@ def test_more_clusters_need_a_larger_set() -> None:
     assert "ckks-32768" in shown("--clusters", "8", "--features", "6", "--rounds", "10")
 
 
+def test_a_study_file_is_planned_with_its_digest(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    workspace = make_workspace(
+        folder, generated_tables(3, 1), n_clusters=4, n_rounds=6, seed=1, workers=2
+    )
+    assert workspace.spec.digest in shown("--study", str(workspace.study)).splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -40,6 +52,7 @@ def test_more_clusters_need_a_larger_set() -> None:
         (["--clusters", "5", "--features", "6", "--rounds", "3", "--records", "1,x"], ConfigError),
         (["--clusters", "5", "--features", "6", "--rounds", "3", "--records", "0"], ConfigError),
         (["--clusters", "1", "--features", "6", "--rounds", "3"], PlanError),
+        (["--clusters", "0", "--features", "6", "--rounds", "3"], PlanError),
         (
             ["--clusters", "5", "--features", "6", "--rounds", "3",
              "--parameter-set", "ckks-16384-5"],
@@ -50,5 +63,7 @@ def test_more_clusters_need_a_larger_set() -> None:
 def test_numbers_that_make_no_plan_are_refused(
     arguments: list[str], error: type[Exception]
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         CliRunner().invoke(app, ["plan", *arguments], env=WIDE, catch_exceptions=False)
+    assert isinstance(caught.value, MpcsegError)
+    assert caught.value.hint

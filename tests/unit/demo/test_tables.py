@@ -94,7 +94,7 @@ def test_a_real_table_gets_its_own_range_as_bounds(file: Path) -> None:
         ("id", ["visits", "visits"], [], errors.ConfigError, "'visits' is named twice"),
         ("visits", ["visits"], [], errors.ConfigError, "'visits' is named twice"),
         ("id", ["same"], [], errors.ConstantFeatureError, "'same'"),
-        ("id", ["text"], [], errors.NotANumberError, "row 4"),
+        ("id", ["text"], [], errors.NotANumberError, "record 4 "),
         ("id", ["absent"], [], errors.MissingColumnError, "'absent'"),
         ("money", ["visits"], [], None, ""),
     ],
@@ -119,6 +119,13 @@ def test_log1p_of_a_column_that_goes_below_minus_one_is_refused(tmp_path: Path) 
 
 def test_fewer_records_than_clusters_are_refused(file: Path) -> None:
     tables = tables_from_file(file, "id", ["visits"], [], 2)
-    verify_enough(tables, 40)
+    verify_enough(tables.n_records, 40)
     with pytest.raises(errors.TooFewRecordsError, match="40 records"):
-        verify_enough(tables, 41)
+        verify_enough(tables.n_records, 41)
+
+
+def test_one_record_is_too_few_rather_than_constant(tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text("id,visits\na,5\n")
+    with pytest.raises(errors.TooFewRecordsError, match="1 record is fewer than 3 clusters"):
+        tables_from_file(path, "id", ["visits"], [], 1, n_clusters=3)

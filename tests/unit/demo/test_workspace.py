@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig, load_config
 from mpcseg.demo.tables import generated_tables
-from mpcseg.demo.workspace import Workspace, make_workspace
+from mpcseg.demo.workspace import Workspace, make_workspace, write_tables
 from mpcseg.errors import ConfigError
 from mpcseg.study.cohort import load_cohort
 from mpcseg.study.identity import load_identity
@@ -29,13 +30,13 @@ def test_every_node_finds_its_configuration_identity_and_data(tmp_path: Path) ->
     assert (spec.n_clusters, spec.n_rounds, spec.seed) == (4, 6, 1)
     assert spec.features == tables.features
     compute = load_config(ComputeConfig, workspace.compute.config, {})
-    key = load_config(KeyConfig, workspace.key.config, {})
-    assert (compute.listen, compute.workers) == (key.address, 2)
+    address = {"address": "127.0.0.1:7443"}
+    key = load_config(KeyConfig, workspace.key.config, address)
+    assert (compute.listen, compute.workers) == ("127.0.0.1:0", 2)
     assert load_identity(compute.identity).fingerprint == spec.compute.fingerprint
     assert load_identity(key.identity).fingerprint == spec.key.fingerprint
     for node, card in zip(workspace.parties, spec.parties, strict=True):
-        party = load_config(PartyConfig, node.config, {})
-        assert party.address == compute.listen
+        party = load_config(PartyConfig, node.config, address)
         assert load_identity(party.identity).fingerprint == card.fingerprint
         cohort = load_cohort(party.data, party.id_column, spec.features, party.columns)
         expected = np.column_stack(
@@ -45,6 +46,17 @@ def test_every_node_finds_its_configuration_identity_and_data(tmp_path: Path) ->
             ]
         )
         np.testing.assert_array_equal(cohort.records, expected)
+
+
+def test_customer_tables_are_for_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        workspace = made(tmp_path / "demo")
+        written = write_tables(tmp_path / "tables", generated_tables(3, 1))
+    finally:
+        os.umask(before)
+    tables = [node.path / "customers.csv" for node in workspace.parties] + written
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tables} == {0o600}
 
 
 def test_private_keys_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mpcseg.ckks.packing import allot_slots, pack_blocks
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
-from mpcseg.errors import MalformedBlobError, ProtocolError, WorkerError
+from mpcseg.errors import BlobTooLargeError, MalformedBlobError, ProtocolError, WorkerError
 from mpcseg.reference.sign import sign_for
 
 SIGN = (7, 7)
@@ -194,5 +194,5 @@ def test_keys_that_are_not_keys_are_refused_at_the_start(study: Study) -> None:
         finally:
             engine.close()
 
-    with pytest.raises((MalformedBlobError, WorkerError)):
+    with pytest.raises((MalformedBlobError, BlobTooLargeError)):
         asyncio.run(start())

@@ -50,7 +50,7 @@ class Study:
     sessions: dict[Caller, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        membership = Membership((KEY, A, B), patience=30.0, arrival=100.0)
+        membership = Membership(patience=30.0, arrival=100.0)
         self.state = StudyState(self.rules, membership)
 
     def join(self, caller: Caller, **claims: object) -> bool:

@@ -19,14 +19,14 @@ from mpcseg.report.progress import JsonLinesProgress, RichProgress, event_line
 def test_json_lines_carry_every_report_whole() -> None:
     stream = io.StringIO()
     progress = JsonLinesProgress(stream)
-    progress.message("two\nlines")
+    progress.message("a [sentence] äöü")
     progress.start("encrypt", 7, "ciphertexts")
     progress.advance("encrypt", 2)
     progress.finish("encrypt")
     progress.event("round", index=np.int64(3), sizes=np.array([1.5, math.nan]), sign=(7, 15))
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert lines == [
-        {"report": "message", "text": "two\nlines"},
+        {"report": "message", "text": "a [sentence] äöü"},
         {"report": "start", "task": "encrypt", "total": 7, "unit": "ciphertexts"},
         {"report": "advance", "task": "encrypt", "amount": 2},
         {"report": "finish", "task": "encrypt"},
@@ -54,6 +54,22 @@ def test_json_lines_from_several_threads_stay_lines() -> None:
     assert all(json.loads(line)["amount"] == 1 for line in lines)
 
 
+STEERING = "\x1b[2J\x9b31m\x07\u202eevil\nnext\x7f"
+
+
+def test_json_lines_carry_no_control_characters_and_no_endless_text() -> None:
+    stream = io.StringIO()
+    progress = JsonLinesProgress(stream)
+    progress.message(STEERING)
+    progress.start(STEERING, 1, STEERING)
+    progress.event(STEERING, node=STEERING, notes=(STEERING, "x" * 100_000))
+    reports = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert reports[0]["text"] == " [2J 31m  evil next "
+    assert reports[1]["task"] == reports[1]["unit"] == reports[2]["kind"] == reports[0]["text"]
+    assert reports[2]["facts"]["node"] == reports[2]["facts"]["notes"][0] == reports[0]["text"]
+    assert len(reports[2]["facts"]["notes"][1]) == 2000
+
+
 def plain_progress() -> tuple[RichProgress, io.StringIO]:
     stream = io.StringIO()
     return RichProgress(Console(file=stream, width=60, force_terminal=False)), stream
@@ -73,6 +89,32 @@ def test_off_a_terminal_a_task_is_two_plain_lines() -> None:
     assert lines[2].startswith("[bold] is not markup")
     assert len(lines) == 3
     assert "\x1b" not in stream.getvalue()
+
+
+def test_what_is_shown_cannot_steer_a_terminal_or_fill_it() -> None:
+    progress, stream = plain_progress()
+    with progress:
+        progress.message(STEERING)
+        progress.event("done", node=STEERING)
+        progress.start(STEERING, 3, STEERING)
+        progress.finish(STEERING)
+        progress.message("x" * 100_000)
+    lines = stream.getvalue().split("\n")
+    assert lines[0].rstrip() == " [2J 31m  evil next"
+    assert len(lines) == 6
+    assert all(line.isprintable() for line in lines)
+    assert len(lines[4]) == 2000
+
+
+def test_a_bar_cannot_steer_a_terminal() -> None:
+    stream = io.StringIO()
+    with RichProgress(Console(file=stream, width=200, force_terminal=True)) as progress:
+        progress.start(STEERING, 4, STEERING)
+        progress.advance(STEERING, 4)
+        progress.finish(STEERING)
+    assert "evil" in stream.getvalue()
+    assert not {"\x1b[2J\x9b", "\x9b", "\x07", "\u202e", "\x7f"} & set(stream.getvalue())
+    assert "\x1b[2J" not in stream.getvalue()
 
 
 def test_a_task_may_start_again_and_may_be_discarded() -> None:

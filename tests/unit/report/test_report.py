@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mpcseg.errors import ConfigError
+from mpcseg.errors import ConfigError, OutputError
 from mpcseg.reference.lloyd import profile_sums, soft_weights, weighted_sums
 from mpcseg.reference.sign import sign_for
 from mpcseg.report.export import result_document, write_segments_csv, write_segments_json
-from mpcseg.report.files import rounded, write_json, write_text
+from mpcseg.report.files import (
+    rounded,
+    verify_output_file,
+    verify_output_folder,
+    write_json,
+    write_text,
+)
 from mpcseg.report.model import SegmentTable, segment_table
 from mpcseg.report.table import SegmentsView, plain
 from mpcseg.study.identity import new_identity
@@ -259,6 +266,34 @@ def test_a_place_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="cannot be written"):
         write_text(tmp_path / "file" / "result.json", "")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_text(tmp_path / "folder", "")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_place_is_checked_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    verify_output_file(tmp_path / "file")
+    verify_output_file(tmp_path / "new.json")
+    verify_output_file(tmp_path / "demo" / "new.json", made=tmp_path / "demo")
+    verify_output_folder(tmp_path)
+    verify_output_folder(tmp_path / "results")
+    for path in (tmp_path, tmp_path / "absent" / "x.json", tmp_path / "file" / "x.json"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            verify_output_file(path)
+    for path in (tmp_path / "file", tmp_path / "absent" / "results", tmp_path / "file" / "results"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            verify_output_folder(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="permission denied"):
+            verify_output_file(tmp_path / "x.json")
+        with pytest.raises(OutputError, match="permission denied"):
+            verify_output_folder(tmp_path / "results")
+    finally:
+        tmp_path.chmod(0o700)

@@ -116,49 +116,49 @@ DEFECTS = {
     "empty cell": (
         "id,recency,money\na,1,1\nb,,734.25\n",
         errors.MissingValueError,
-        "column 'recency' has an empty cell, a NaN or an infinity in row 2",
+        "'recency' has an empty cell, a NaN or an infinity in record 2 (not counting the heading)",
     ),
     "nan": (
         "id,recency,money\na,NaN,734.25\nb,2,2\nc,nan,3\n",
         errors.MissingValueError,
-        "in rows 1, 3",
+        "in records 1, 3 (not counting the heading)",
     ),
     "infinity": ("id,recency,money\na,1,-inf\n", errors.MissingValueError, "'money'"),
     "overflow": ("id,recency,money\na,1,1e999\n", errors.MissingValueError, "'money'"),
     "text": (
         "id,recency,money\na,1,1\nb,secret734.25,1\n",
         errors.NotANumberError,
-        "column 'recency' holds text where a number must stand, in row 2",
+        "'recency' holds text where a number must stand, in record 2 (not counting the heading)",
     ),
     "identifier twice": (
         "id,recency,money\n734.25,1,1\nb,2,2\n734.25,3,3\n",
         errors.DuplicateIdError,
-        "in rows 1, 3",
+        "in records 1, 3 (not counting the heading)",
     ),
     "identifier twice but for blanks": (
         "id,recency,money\n734.25,1,1\n 734.25 ,3,3\n",
         errors.DuplicateIdError,
-        "in rows 1, 2",
+        "in records 1, 2 (not counting the heading)",
     ),
     "no identifier": (
         "id,recency,money\na,1,1\n ,734.25,1\n",
         errors.MissingValueError,
-        "column 'id' has no identifier in row 2",
+        "column 'id' has no identifier in record 2 (not counting the heading)",
     ),
     "outside the transform": (
         "id,recency,money\na,1,-1\nb,1,-734.25\n",
         errors.TransformDomainError,
-        "column 'money' is -1 or less in rows 1, 2",
+        "column 'money' is -1 or less in records 1, 2 (not counting the heading)",
     ),
     "a row too long": (
         "id,recency,money\na,1,1\nb,734,25,2\n",
         errors.UnreadableTableError,
-        "row 2 has more or fewer cells",
+        "record 2 (not counting the heading) has more or fewer cells",
     ),
     "a row too short": (
         "id,recency,money\na,1,1\nb,734.25\nc,1\n",
         errors.UnreadableTableError,
-        "row 2 has more or fewer cells than the heading (2 such rows)",
+        "(not counting the heading) has more or fewer cells than the heading (2 such records)",
     ),
 }
 
@@ -202,7 +202,7 @@ def test_text_in_a_numeric_column_is_caught_whatever_it_looks_like(
 ) -> None:
     with pytest.raises(errors.NotANumberError) as caught:
         load(tmp_path, f"id,recency,money\na,1,1\nb,{cell},1\n")
-    assert "row 2" in caught.value.message
+    assert "record 2 " in caught.value.message
     assert hint in caught.value.hint
 
 
@@ -225,7 +225,7 @@ def test_a_parquet_column_of_another_type_is_refused(tmp_path: Path, column: pa.
 def test_a_parquet_null_is_a_missing_value(tmp_path: Path) -> None:
     path = tmp_path / "customers.parquet"
     pq.write_table(pa.table({"id": ["a", "b"], "recency": [1, None], "money": [1, 2]}), path)
-    with pytest.raises(errors.MissingValueError, match="row 2"):
+    with pytest.raises(errors.MissingValueError, match="record 2 "):
         load_cohort(path, "id", FEATURES)
 
 

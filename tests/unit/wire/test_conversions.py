@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcseg.errors import NodeVanishedError, ProtocolError
+from mpcseg.reference.rounds import RoundKind
 from mpcseg.wire import conversions as convert
 from mpcseg.wire import events
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk
@@ -59,7 +60,7 @@ def test_an_abort_carries_its_error() -> None:
 
 
 @pytest.mark.parametrize("kind", ["moments", "lloyd", "profile"])
-def test_kinds_of_round(kind: convert.RoundKind) -> None:
+def test_kinds_of_round(kind: RoundKind) -> None:
     assert convert.round_kind_from_wire(convert.round_kind_to_wire(kind)) == kind
 
 
