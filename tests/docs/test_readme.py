@@ -115,6 +115,11 @@ def test_the_package_map_lists_every_room() -> None:
     assert listed == rooms
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    for page in [README, *ROOT.glob("docs/**/*.md")]:
+        assert "<!--" not in page.read_text(encoding="utf-8"), page.name
+
+
 def test_links_lead_somewhere() -> None:
     for page in [
         README,
