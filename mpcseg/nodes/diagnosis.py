@@ -51,13 +51,19 @@ def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float 
 
 def _diagnose_once(address: str, identity: Identity, fingerprint: str, timeout: float) -> str:
     host, _, port = address.rpartition(":")
+    context = _context(identity)  # before the connection, which may not last
     try:
         raw = socket.create_connection((host.strip("[]"), int(port)), timeout)
     except (OSError, ValueError):
         return "nothing listens there"
     with raw:
         try:
-            tls = _context(identity).wrap_socket(raw)
+            # ssl does not close what it was given when the other side is gone by then.
+            raw.getpeername()
+        except OSError:
+            return "the connection breaks off at once"
+        try:
+            tls = context.wrap_socket(raw)
         except (ssl.SSLError, OSError):
             return "what listens there does not speak TLS"
         with tls:
