@@ -13,14 +13,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import precision, round_cost
+from benchmarks import precision, privacy, round_cost
 
 OUT = Path(__file__).parent / "out"
 
 
 def main() -> None:
     """Run all benchmarks, or those named."""
-    every = {"round-cost": round_cost.run, "precision": precision.run}
+    every = {"round-cost": round_cost.run, "precision": precision.run, "privacy": privacy.run}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*every, []], help="default: all")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of runs that are compared")

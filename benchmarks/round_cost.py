@@ -22,7 +22,7 @@ from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.planner import Plan, plan_study
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
 
 N_CLUSTERS, N_FEATURES, RECORDS_PER_PARTY = 5, 6, (7857, 7857, 7856)
 """CDNOW's size: 23,570 customers of three parties."""
@@ -37,6 +37,11 @@ class Material:
     relinearisation_keys: Path
     blocks: list[Block]
     hyperplanes: list[list[Path]]
+
+    def admission(self) -> RoundWork:
+        """An admission round, each block of a party of its own."""
+        parties = [PartyUploads(block.uploads) for block in self.blocks]
+        return RoundWork("admission", 0, (), N_CLUSTERS, [], parties=parties)
 
     def work(self) -> RoundWork:
         """A sharp Lloyd round whose hyperplanes are all there."""
@@ -95,9 +100,9 @@ def prepare(folder: Path) -> Material:
     return Material(plan, public, relinearisation, blocks, hyperplanes)
 
 
-async def _timed_round(engine: Engine, material: Material) -> float:
+async def _timed(engine: Engine, work: RoundWork) -> float:
     started = time.perf_counter()
-    await engine.run_round(material.work(), lambda *_: None)
+    await engine.run_round(work, lambda *_: None)
     return time.perf_counter() - started
 
 
@@ -117,14 +122,19 @@ async def _measure(material: Material, folder: Path, repeats: int) -> list[dict[
     try:
         for engine in (one, two):
             await engine.start(material.public_key, material.relinearisation_keys)
-            await _timed_round(engine, material)
+            await _timed(engine, material.work())
         for _ in range(repeats):
             before = MeasuredCosts(parameters, public_key, relinearisation).total(counts)
-            single = await _timed_round(one, material)
+            single = await _timed(one, material.work())
             after = MeasuredCosts(parameters, public_key, relinearisation).total(counts)
-            double = await _timed_round(two, material)
+            double = await _timed(two, material.work())
             rows.append(
-                {"parts": (before + after) / 2, "one_worker": single, "two_workers": double}
+                {
+                    "parts": (before + after) / 2,
+                    "one_worker": single,
+                    "two_workers": double,
+                    "admission": await _timed(one, material.admission()),
+                }
             )
         costs = MeasuredCosts(parameters, public_key, relinearisation)
         rows[-1].update(
@@ -171,7 +181,10 @@ def run(console: Console, repeats: int) -> dict[str, Any]:
     console.print(table)
     parts = ", ".join(f"{name} {rows[-1][name]:.2f} s" for name in OPERATIONS)
     console.print(f"Parts, each measured singly: {parts}")
+    admission = statistics.median(row["admission"] / row["one_worker"] for row in rows)
+    console.print(f"The admission round, once a study: {admission:.2f} of a Lloyd round, 1 worker")
     return {
+        "admission_over_round": admission,
         "round_over_parts": statistics.median(overhead),
         "two_workers_speedup": statistics.median(speedup),
         "runs": rows,

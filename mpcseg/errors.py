@@ -70,6 +70,13 @@ class ListenError(ConfigError):
     exit_status = 14
 
 
+class PassphraseError(ConfigError):
+    """An identity's private keys are locked, and the passphrase is missing or wrong."""
+
+    code = "passphrase"
+    exit_status = 15
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 
@@ -154,6 +161,13 @@ class TooManyRecordsError(DataError):
 
     code = "too_many_records"
     exit_status = 34
+
+
+class DatabaseError(DataError):
+    """The database that holds the customer table cannot be reached or read."""
+
+    code = "database"
+    exit_status = 35
 
 
 # --- keys and parameters -------------------------------------------------------------------
@@ -304,6 +318,76 @@ class WorkerError(MpcsegError):
     code = "worker"
     exit_status = 57
     grpc_status = "INTERNAL"
+
+
+# --- the agreement -------------------------------------------------------------------------
+
+
+class AgreementError(MpcsegError):
+    """The study agreement is not what was signed, or is not in order."""
+
+    code = "agreement"
+    exit_status = 60
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class SignatureError(AgreementError):
+    """A signature is missing, foreign, or was not made over these bytes by this organisation."""
+
+    code = "signature"
+    exit_status = 61
+    grpc_status = "PERMISSION_DENIED"
+
+
+class ExpiredError(AgreementError):
+    """The agreement's last day is over."""
+
+    code = "expired"
+    exit_status = 62
+
+
+class PolicyError(AgreementError):
+    """The agreement goes under a floor that this organisation has set for itself."""
+
+    code = "policy"
+    exit_status = 63
+
+
+class BudgetError(AgreementError):
+    """A round would spend more of the privacy budget than was agreed."""
+
+    code = "budget"
+    exit_status = 64
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class AdmissionError(AgreementError):
+    """A party's ciphertexts hold records outside the agreed domain."""
+
+    code = "admission"
+    exit_status = 65
+
+
+class SealError(AgreementError):
+    """Sealed results cannot be opened: changed, or meant for somebody else."""
+
+    code = "seal"
+    exit_status = 66
+
+
+class WithdrawnError(AgreementError):
+    """A party has withdrawn from the study, which ends it for all."""
+
+    code = "withdrawn"
+    exit_status = 67
+    grpc_status = "ABORTED"
+
+
+class StudyClosedError(AgreementError):
+    """The study is closed: its ciphertexts and results are deleted."""
+
+    code = "study_closed"
+    exit_status = 68
 
 
 def subclasses() -> dict[str, type[MpcsegError]]:

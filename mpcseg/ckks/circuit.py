@@ -13,7 +13,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import tenseal.sealapi as seal
+from numpy.typing import NDArray
 
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.errors import CircuitError
@@ -50,6 +52,11 @@ class Backend(Protocol):
 
     def multiply_scalar(self, a: Any, value: float, scale: float, level: int) -> Any:
         """Product with one number in all slots, encoded at ``scale``."""
+
+    def multiply_plain(
+        self, a: Any, values: NDArray[np.complex128], scale: float, level: int
+    ) -> Any:
+        """Product with a number for each slot, encoded at ``scale``."""
 
     def add(self, a: Any, b: Any) -> Any:
         """Sum."""
@@ -111,6 +118,15 @@ class Circuit:
         self._count("multiply_scalar", a.level)
         total = self._fits(a.scale * scale, a.level, "multiply by a scalar")
         payload = self.backend.multiply_scalar(a.payload, value, scale, a.level)
+        return Encrypted(payload, a.level, total, a.size)
+
+    def multiply_plain(
+        self, a: Encrypted, values: NDArray[np.complex128], scale: float
+    ) -> Encrypted:
+        """Product with a number for each slot, encoded at ``scale``; one rescale later."""
+        self._count("multiply_plain", a.level)
+        total = self._fits(a.scale * scale, a.level, "multiply by a vector")
+        payload = self.backend.multiply_plain(a.payload, values, scale, a.level)
         return Encrypted(payload, a.level, total, a.size)
 
     def add(self, a: Encrypted, b: Encrypted) -> Encrypted:
@@ -225,6 +241,14 @@ class SealBackend:
     def multiply_scalar(self, a: Any, value: float, scale: float, level: int) -> Any:  # noqa: D102
         out = seal.Ciphertext()
         self._evaluator.multiply_plain(a, self._encode(value, scale, level), out)
+        return out
+
+    def multiply_plain(  # noqa: D102
+        self, a: Any, values: NDArray[np.complex128], scale: float, level: int
+    ) -> Any:
+        plain, out = seal.Plaintext(), seal.Ciphertext()
+        self._encoder.encode(values.tolist(), self._ring.parms_id(level), scale, plain)
+        self._evaluator.multiply_plain(a, plain, out)
         return out
 
     def add(self, a: Any, b: Any) -> Any:  # noqa: D102

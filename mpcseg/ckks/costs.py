@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tenseal.sealapi as seal
 
 from mpcseg.ckks.circuit import Circuit, Encrypted, SealBackend
@@ -19,7 +20,7 @@ from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 Counts = Mapping[tuple[str, int], int]
 """Operations by (name, level)."""
 
-OPERATIONS = ("relinearise", "multiply", "square", "multiply_scalar", "rescale")
+OPERATIONS = ("relinearise", "multiply", "square", "multiply_scalar", "multiply_plain", "rescale")
 """What is timed; additions and copies are small beside them."""
 
 _SECONDS_PER_TRANSFORM_POINT = 1.05e-9
@@ -29,6 +30,7 @@ _SECONDS_PER_WORD = {
     "multiply": 15e-9,
     "square": 12e-9,
     "multiply_scalar": 8e-9,
+    "multiply_plain": 30e-9,
     "encrypt_hyperplane": 140e-9,
     "mask": 850e-9,
 }
@@ -101,11 +103,13 @@ class MeasuredCosts:
         circuit, fresh = self._circuit, self._fresh(level)
         product = circuit.square(fresh)
         relinearised = circuit.relinearise(product)
+        values = np.exp(1j * np.arange(self._parameters.slots))
         calls: dict[str, Callable[[], object]] = {
             "relinearise": lambda: circuit.relinearise(product),
             "multiply": lambda: circuit.multiply(fresh, fresh),
             "square": lambda: circuit.square(fresh),
             "multiply_scalar": lambda: circuit.multiply_scalar(fresh, 0.5, TARGET_SCALE),
+            "multiply_plain": lambda: circuit.multiply_plain(fresh, values, 2.0**20),
             "rescale": lambda: circuit.rescale(relinearised),
         }
         return calls[operation]

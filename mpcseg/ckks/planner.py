@@ -18,7 +18,7 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
-from mpcseg.ckks import assignment
+from mpcseg.ckks import admission, assignment
 from mpcseg.ckks.assignment import SUM_LEVEL, start_level
 from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.costs import CostModel, Counts
@@ -36,7 +36,8 @@ from mpcseg.ckks.sign import evaluate_sign
 from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import PlanError
-from mpcseg.reference.hyperplanes import cluster_pairs
+from mpcseg.reference.admission import CONVENTION
+from mpcseg.reference.hyperplanes import DOMAIN_SLACK, cluster_pairs
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.reference.sign import sign_for
 
@@ -111,7 +112,10 @@ class Plan:
             for sign in (self.sharp, self.blunt)
         ]
         ranges = [place and (place.group, place.start, place.length) for place in self.slot_ranges]
-        content: Any = (self.parameters.digest, self.n_clusters, self.n_features, signs, ranges)
+        domain = (DOMAIN_SLACK, *CONVENTION)
+        content: Any = (
+            self.parameters.digest, self.n_clusters, self.n_features, signs, ranges, domain
+        )  # fmt: skip
         return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
 
     @property
@@ -141,6 +145,15 @@ class Plan:
             counts.update({operation: n * times for operation, n in part.circuit.counts.items()})
         return counts
 
+    def admission_counts(self, *, norm: bool = False) -> Counts:
+        """Operations on one upload, once a study; ``norm`` for a radius under the square root of d.
+
+        Their releases are as many as :meth:`n_sums` says.
+        """
+        simulation = _Simulation(self, self.sharp)
+        simulation.admission(norm=norm)
+        return simulation.circuit.counts
+
     def release_counts(self, columns: int) -> Counts:
         """Operations on the sums over all blocks, once a round."""
         return Counter(
@@ -153,13 +166,18 @@ class Plan:
 
     def n_sums(self, kind: RoundKind) -> int:
         """Values that a round of this kind decrypts."""
-        return math.prod(sums_shape(kind, self.n_clusters, self.n_features))
+        return math.prod(sums_shape(kind, self.n_clusters, self.n_features, self.n_parties))
+
+    @property
+    def n_parties(self) -> int:
+        """Parties, each of which is admitted by itself."""
+        return len(self.slot_ranges)
 
     @property
     def decrypted_values(self) -> int:
         """Values that the whole study decrypts at most; nothing else ever is."""
-        rounds = self.n_rounds * self.n_sums("lloyd")
-        return self.n_sums("moments") + rounds + self.n_sums("profile")
+        first = self.n_sums("admission") + self.n_sums("moments")
+        return first + self.n_rounds * self.n_sums("lloyd") + self.n_sums("profile")
 
     def round_seconds(
         self, sign: tuple[int, ...], costs: Costs | None = None, *, profile: bool = False
@@ -169,6 +187,12 @@ class Plan:
         per_block = costs.total(self.block_counts(sign, profile=profile))
         releases = costs.total(self.release_counts(self.n_sums("profile" if profile else "lloyd")))
         return self.n_blocks * per_block + releases
+
+    def admission_seconds(self, costs: Costs | None = None, *, norm: bool = False) -> float:
+        """Of the admission round on one core."""
+        costs = costs or CostModel(self.parameters)
+        releases = costs.total(self.release_counts(self.n_sums("admission")))
+        return self.n_uploads * costs.total(self.admission_counts(norm=norm)) + releases
 
     def hyperplane_seconds(self, sign: tuple[int, ...]) -> float:
         """Of one core of the key node, each round."""
@@ -354,6 +378,19 @@ class _Simulation:
     def squares(self) -> None:
         """The x_j² of one block."""
         assignment.squares(self.circuit, self._features)
+
+    def admission(self, *, norm: bool) -> None:
+        """All that is done to one upload before it is admitted."""
+        circuit, features, rho = self.circuit, self._features, np.ones(1, np.complex128)
+        rhos = [rho] * len(features)
+        for feature in features:
+            admission.coordinate_power(circuit, feature, rho)
+        if norm:
+            admission.norm_power(circuit, features, 1.0, rho)
+        admission.magnitudes(circuit, features, rhos)
+        presence = Encrypted(np.ones(1), SUM_LEVEL, TARGET_SCALE)
+        admission.presence_product(circuit, presence, rho, rho, slice(0, 1))
+        admission.padding_product(circuit, features, presence, rhos, rhos)
 
 
 def _key_switches(counts: Counts) -> int:

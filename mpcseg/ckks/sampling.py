@@ -1,4 +1,4 @@
-"""Uniform residues from a seed: the same on every machine."""
+"""Uniform numbers from a seed: the same on every machine."""
 
 from __future__ import annotations
 
@@ -34,3 +34,14 @@ def uniform_residues(key: bytes, primes: Sequence[int], count: int) -> NDArray[n
             row = np.concatenate([row, words[words < prime].astype(np.uint64)])
         rows.append(row[:count])
     return np.stack(rows)
+
+
+def uniform_words(key: bytes, count: int) -> NDArray[np.uint32]:
+    """Uniform 32-bit words from one AES-256-CTR stream.
+
+    Args:
+        key: :data:`KEY_BYTES` long; secret where the words must be.
+        count: words.
+    """
+    stream = Cipher(AES(key[:32]), CTR(key[32:])).encryptor()
+    return np.frombuffer(stream.update(bytes(4 * count)), "<u4")

@@ -166,13 +166,11 @@ def _read_ciphertext(
     return (size, n_primes, degree), scale, residues, seed
 
 
-def pack_residues(parameters: ParameterSet, residues: Residues, scale: float) -> bytes:
+def pack_residues(residues: Residues, scale: float) -> bytes:
     """A ciphertext blob from raw residues, shape (2, primes, N)."""
     size, n_primes, degree = residues.shape
-    blob = _BLOB.pack(_MAGIC, _VERSION, 0, size, degree, n_primes, scale)
-    if degree != parameters.poly_modulus_degree:
-        raise MalformedBlobError("Residues of another ring.")
-    return blob + residues.astype("<u4").tobytes()
+    head = _BLOB.pack(_MAGIC, _VERSION, 0, size, degree, n_primes, scale)
+    return head + residues.astype("<u4").tobytes()
 
 
 def verify_ciphertext(

@@ -59,6 +59,15 @@ class ClearBackend:
     def multiply_scalar(self, a: Any, value: float, scale: float, level: int) -> Any:  # noqa: ARG002, D102
         return a * (round(value * scale) / scale)
 
+    def multiply_plain(  # noqa: D102
+        self,
+        a: Any,
+        values: np.ndarray,
+        scale: float,  # noqa: ARG002
+        level: int,  # noqa: ARG002
+    ) -> Any:
+        return a * values
+
     def add(self, a: Any, b: Any) -> Any:  # noqa: D102
         return a + b
 

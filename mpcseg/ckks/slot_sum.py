@@ -9,7 +9,8 @@ Before a ciphertext leaves, the compute node
    one, where it is zero.
 
 Both follow from one secret seed a round and the ciphertext's label (HKDF), so that whoever is
-given the seed can replay them; the key node never gets it.
+given the seed can replay them; the key node never gets it. Where the agreement wants noise
+(section 7), the constant coefficient gets an integer draw on top, which follows from nothing.
 """
 
 from __future__ import annotations
@@ -66,13 +67,15 @@ class SlotSumMask:
         self._public_key = residues[:, [*range(BOTTOM_PRIMES), -1], :]
         self._primes = np.array(parameters.primes[:BOTTOM_PRIMES], np.uint64)
 
-    def release(self, encrypted: Encrypted, seed: bytes, label: str) -> bytes:
+    def release(self, encrypted: Encrypted, seed: bytes, label: str, noise: int = 0) -> bytes:
         """The blob that goes to the key node.
 
         Args:
             encrypted: a sum over all blocks at level 0, size 2.
             seed: the round's secret seed, :data:`SEED_BYTES` long.
             label: names this ciphertext within the round; two releases never share one.
+            noise: added to the constant coefficient, :func:`units_per_sum` of them to 1; secret,
+                and of this release alone.
 
         Raises:
             CircuitError: the ciphertext is not at level 0 and of size 2.
@@ -85,8 +88,10 @@ class SlotSumMask:
         zero, uniform = self._randomness(seed, label)
         residues = residues_of(self._parameters, encrypted.payload.save) + zero
         residues[0] += uniform
-        masked = residues % self._primes[None, :, None]
-        return pack_residues(self._parameters, masked, encrypted.scale)
+        # All NTT values of a constant polynomial are that constant.
+        constant = [noise % int(prime) for prime in self._primes]
+        residues[0] += np.array(constant, np.uint64)[:, None]
+        return pack_residues(residues % self._primes[None, :, None], encrypted.scale)
 
     def _randomness(self, seed: bytes, label: str) -> tuple[Residues, Residues]:
         key = HKDF(SHA512(), 64 + KEY_BYTES, None, b"mpcseg slot sum|" + label.encode()).derive(
@@ -120,13 +125,17 @@ class SlotSumMask:
         return np.column_stack([rows, np.array(last, np.uint64)])
 
 
-def slot_sum_from_residues(parameters: ParameterSet, residues: Residues, scale: float) -> float:
-    """Σ z_i from the NTT residues of a decrypted slot sum. Key node only.
+def units_per_sum(parameters: ParameterSet, scale: float) -> float:
+    """By how much the constant coefficient grows when a slot sum grows by 1. Any node."""
+    return scale * 2.0 / parameters.poly_modulus_degree
+
+
+def slot_sum_units(parameters: ParameterSet, residues: Residues) -> int:
+    """The constant coefficient of a decrypted slot sum: Σ z_i in its integer units. Key node only.
 
     Args:
         parameters: of the study.
-        residues: shape (2, N), of the plaintext polynomial.
-        scale: of the ciphertext.
+        residues: NTT residues of the plaintext polynomial, shape (2, N).
     """
     degree = parameters.poly_modulus_degree
     q0, q1 = parameters.primes[:BOTTOM_PRIMES]
@@ -135,6 +144,4 @@ def slot_sum_from_residues(parameters: ParameterSet, residues: Residues, scale: 
         for row, prime in zip(residues, (q0, q1), strict=True)
     )
     coefficient = a0 + q0 * ((a1 - a0) * pow(q0, -1, q1) % q1)
-    if coefficient > q0 * q1 // 2:
-        coefficient -= q0 * q1
-    return coefficient * degree / (2.0 * scale)
+    return coefficient - q0 * q1 if coefficient > q0 * q1 // 2 else coefficient

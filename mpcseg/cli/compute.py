@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
+from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import ComputeConfig, load_config
 from mpcseg.cli.options import (
     ConfigOption,
     IdentityOption,
     PatienceOption,
+    PolicyOption,
     ProgressOption,
     StudyOption,
     SummaryOption,
 )
+from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.summary import verify_summary, write_summary
-from mpcseg.study.identity import load_identity
-from mpcseg.study.spec import load_study
 
 app = typer.Typer(help="The compute node: works on ciphertexts only.", no_args_is_help=True)
 
@@ -35,6 +36,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     config: ConfigOption = None,
     study: StudyOption = None,
     identity: IdentityOption = None,
+    policy: PolicyOption = None,
     listen: Annotated[
         str | None, typer.Option("--listen", help="Where to listen, as HOST:PORT.")
     ] = None,
@@ -56,14 +58,17 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Serve one study, and end when it is finished.
+    """Serve one study: its rounds, then its sealed results, until it is closed.
 
     The compute node is the only one that others dial. It holds ciphertexts and public evaluation
-    keys, refuses secret keys, and must not be run by whoever runs the key node.
+    keys, refuses secret keys, and must not be run by whoever runs the key node. Everything is
+    deleted when the study is closed (`mpcseg study close`), when the agreed retention ends, or when
+    this command is stopped; the privacy ledger and a signed closing record stay.
     """
     options = {
         "study": study,
         "identity": identity,
+        "policy": policy,
         "listen": listen,
         "storage": storage,
         "workers": workers,
@@ -73,8 +78,8 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
-    spec = load_study(settings.study)
-    own = load_identity(settings.identity)
+    spec = study_to_run(settings)
+    own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.compute import serve_compute  # noqa: PLC0415  gRPC takes a while to import
 

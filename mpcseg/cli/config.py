@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.study.documents import check, read_toml
+from mpcseg.study.table import TableSource, is_database
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/]+):([0-9]{1,5})")
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
@@ -39,10 +40,18 @@ def _fingerprint(text: str) -> str:
     return text
 
 
+def _data(value: object) -> Path | str:
+    """A file as a path, and a database's URL as it is: a path would lose one of its slashes."""
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a file or the URL of a database")
+    return str(value) if is_database(value) else Path(value)
+
+
 Address = Annotated[str, AfterValidator(_address)]
 # Port 0 takes a free one.
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Data = Annotated[Path | str, BeforeValidator(_data)]
 
 # A line may be down, or a machine start anew, for minutes; organisations start theirs within hours.
 DEFAULT_PATIENCE = 600.0
@@ -53,8 +62,9 @@ class NodeConfig(BaseModel):
     """What every role has.
 
     Attributes:
-        study: the study file that all nodes share.
+        study: the agreement that all nodes share.
         identity: the folder that ``mpcseg identity new`` made.
+        policy: the floors that this organisation has set for itself; None for none.
         patience: seconds to wait for a node that does not answer before giving up.
     """
 
@@ -62,6 +72,7 @@ class NodeConfig(BaseModel):
 
     study: Path
     identity: Path
+    policy: Path | None = None
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
 
 
@@ -70,18 +81,34 @@ class PartyConfig(NodeConfig):
 
     Attributes:
         address: ``host:port`` of the compute node.
-        data: the customer table, CSV or Parquet.
+        data: the customer table: a CSV or Parquet file; or a SQLAlchemy URL, whose relative paths
+            count from the working directory; or ``env`` for the URL in MPCSEG_DATABASE_URL. Not
+            shown, since a URL may hold a password.
+        table: the table or view, where ``data`` is a database.
         id_column: the identifiers, for the check that no customer stands twice.
-        columns: feature name to the table's own column name, where they differ.
+        opt_out: a list of identifiers of customers to leave out.
+        columns: agreed name (a feature's, or the consent column's) to the table's own column name,
+            where they differ.
         key_fingerprint: SHA-256 that the public encryption key must have, where it was agreed on
             by telephone; the key node's signature is checked in any case.
     """
 
     address: Address
-    data: Path
+    data: Data = Field(repr=False)
+    table: str | None = None
     id_column: str | None = None
+    opt_out: Path | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: Fingerprint | None = None
+
+    @property
+    def source(self) -> TableSource:
+        """Where the customer table is.
+
+        Raises:
+            ConfigError: a database without a table, or a file with one.
+        """
+        return TableSource(self.data, self.id_column, self.table)
 
 
 class KeyConfig(NodeConfig):
@@ -131,8 +158,10 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
     """
     data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
     for name, field in model.model_fields.items():
-        if file and field.annotation is Path and isinstance(data.get(name), str):
-            data[name] = file.parent / data[name]
+        value, kinds = data.get(name), {field.annotation, *get_args(field.annotation)}
+        if file and Path in kinds and isinstance(value, str):
+            is_path = str not in kinds or not is_database(value)
+            data[name] = file.parent / value if is_path else value
     data.update({name: value for name, value in options.items() if value is not None})
     source = f"the configuration file {file}" if file else "the command line"
     hint = "See the template in parties/ and `--help`: each field is in the file or an option."

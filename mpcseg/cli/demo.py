@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.errors import ConfigError
+from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
 
 _DATA = "Real data"
 _STUDY = "The study"
@@ -66,11 +66,11 @@ def demo(  # noqa: PLR0913  each is an option of the command line
         str,
         typer.Option(
             "--epsilon",
-            help="Privacy budget of the released sums. `none`, for no noise, is the only value "
-            "so far.",
+            help="Privacy budget of everything that is released (delta is 1e-6), or `none` for no "
+            "noise.",
             rich_help_panel=_STUDY,
         ),
-    ] = "none",
+    ] = DEFAULT_EPSILON,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -119,12 +119,6 @@ def demo(  # noqa: PLR0913  each is an option of the command line
     One compute node, one key node and the party nodes are started as real processes that talk over
     mutual TLS. Without options it takes a minute or two and needs no data.
     """
-    if epsilon != "none":
-        raise ConfigError(
-            f"--epsilon {epsilon} is not possible: this version adds no noise",
-            "Say --epsilon none, and mind that exact sums are released in every round.",
-        )
-
     from mpcseg.demo.run import DemoOptions, run_demo  # noqa: PLC0415  slow imports
 
     options = DemoOptions(
@@ -136,6 +130,7 @@ def demo(  # noqa: PLR0913  each is an option of the command line
         clusters=clusters,
         rounds=rounds,
         seed=seed,
+        epsilon=parse_epsilon(epsilon),
         workers=workers or os.cpu_count() or 1,
         tables=tables,
         keep=keep,

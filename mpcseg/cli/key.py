@@ -8,30 +8,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.options import (
     AddressOption,
     ConfigOption,
     IdentityOption,
     PatienceOption,
+    PolicyOption,
     ProgressOption,
     StudyOption,
     SummaryOption,
 )
+from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
-from mpcseg.report.export import result_document, write_segments_csv, write_segments_json
-from mpcseg.report.files import (
-    RESULT_FILE,
-    SEGMENTS_CSV,
-    SEGMENTS_JSON,
-    verify_output_folder,
-    write_json,
-)
-from mpcseg.report.model import segment_table
-from mpcseg.report.table import SegmentsView
-from mpcseg.study.identity import load_identity
-from mpcseg.study.spec import load_study
+from mpcseg.report.export import result_document
+from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
+from mpcseg.study.results import open_results
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
 
@@ -47,21 +42,35 @@ def run(  # noqa: PLR0913  each is an option of the command line
     config: ConfigOption = None,
     study: StudyOption = None,
     identity: IdentityOption = None,
+    policy: PolicyOption = None,
     address: AddressOption = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Folder for the results.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder for the privacy ledger and the sealed results."),
+    ] = None,
+    trial_output: Annotated[
+        Path | None,
+        typer.Option(
+            "--trial-output",
+            help="For trials on data of your own: write everything that the key node knows at the "
+            "end here (JSON), unrounded by the release rules and with small segments.",
+        ),
+    ] = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Make the keys, steer the rounds, and write the segment table.
+    """Make the keys, steer the rounds, and seal the results to those who receive them.
 
-    The secret key is made afresh, kept in memory and gone at the end. The key node sees, per
-    round, sums over all parties' records; never a record. It must not be run by whoever runs the
-    compute node.
+    The secret key is made afresh, kept in memory and destroyed when the last sum is decrypted. The
+    key node sees, per round, sums over all parties' records, with the agreed noise; never a record.
+    It must not be run by whoever runs the compute node. Where its organisation receives results,
+    they are opened here and shown.
     """
     options = {
         "study": study,
         "identity": identity,
+        "policy": policy,
         "address": address,
         "output": output,
         "patience": patience,
@@ -69,19 +78,26 @@ def run(  # noqa: PLR0913  each is an option of the command line
     settings = load_config(KeyConfig, config, options)
     verify_output_folder(settings.output)
     verify_summary(summary)
-    spec = load_study(settings.study)
-    own = load_identity(settings.identity)
+    if trial_output is not None:
+        verify_output_file(trial_output, made=settings.output)
+    spec = study_to_run(settings)
+    own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
     with open_progress(progress) as shown:
-        done = run_key(spec, own, settings.address, shown, patience=settings.patience)
-    write_json(settings.output / RESULT_FILE, result_document(spec, done.result))
-    table = segment_table(spec, done.result)
-    write_segments_csv(table, settings.output / SEGMENTS_CSV)
-    write_segments_json(table, settings.output / SEGMENTS_JSON)
+        done = run_key(
+            spec, own, settings.address, settings.output, shown, patience=settings.patience
+        )
+    if trial_output is not None:
+        write_json(trial_output, result_document(spec, done.result))
+    opened = None
+    if own.name in spec.recipients:
+        opened = open_results(spec, own, done.sealed[own.name])
+        write_results(opened, settings.output)
     if progress is not ProgressMode.JSON:
         console = Console()
-        console.print(SegmentsView(table))
+        if opened is not None:
+            show_results(opened, console)
         console.print(f"Results: {settings.output}", highlight=False, markup=False, soft_wrap=True)
-    write_summary(done, summary, without=("result",))
+    write_summary(done, summary, without=("result", "sealed"))

@@ -14,10 +14,14 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="Configuration file (TOML); options override it."),
 ]
 StudyOption = Annotated[
-    Path | None, typer.Option("--study", help="The study file that all nodes share.")
+    Path | None, typer.Option("--study", help="The agreement file, signed by everybody.")
 ]
 IdentityOption = Annotated[
     Path | None, typer.Option("--identity", help="Folder made by `mpcseg identity new`.")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option("--policy", help="This organisation's own policy (TOML), which must allow it."),
 ]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="The compute node, as HOST:PORT.")
@@ -25,6 +29,25 @@ AddressOption = Annotated[
 PatienceOption = Annotated[
     float | None,
     typer.Option("--patience", help="Seconds to wait for a node that does not answer."),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="The customer table: CSV, Parquet, or the SQLAlchemy URL of a database (`env` for "
+        "the URL in MPCSEG_DATABASE_URL).",
+    ),
+]
+TableOption = Annotated[
+    str | None, typer.Option("--table", help="The table or view, where the data is a database.")
+]
+IdColumnOption = Annotated[
+    str | None,
+    typer.Option("--id-column", help="The identifiers: checked for duplicates, never sent."),
+]
+OptOutOption = Annotated[
+    Path | None,
+    typer.Option("--opt-out", help="Identifiers of customers to leave out, one per line."),
 ]
 SummaryOption = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""``mpcseg plan``: what a study will cost, before a key exists."""
+"""``mpcseg plan``: what a study will cost and what its noise will mean, before a key exists."""
 
 from __future__ import annotations
 
@@ -9,35 +9,46 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
+from mpcseg.cli.plan_noise import show_noise
 from mpcseg.errors import ConfigError, PlanError
 from mpcseg.report.table import plain
-from mpcseg.study.spec import load_study
+from mpcseg.study.agreement import load_terms
+from mpcseg.study.documents import check
+from mpcseg.study.spec import NO_NOISE_SENTENCE, Privacy, StudySpec
 
 if TYPE_CHECKING:
     from mpcseg.ckks.planner import Plan
 
 
-def plan(
+def plan(  # noqa: PLR0913  options of a command
     *,
-    study: Annotated[Path | None, typer.Option("--study", help="Plan this study file.")] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Plan this draft or agreement.")
+    ] = None,
     clusters: Annotated[int | None, typer.Option("--clusters", help="How many segments.")] = None,
     features: Annotated[int | None, typer.Option("--features", help="How many features.")] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds at most.")] = None,
     records: Annotated[
         str, typer.Option("--records", help="Records of each party: 8000,12000,500")
     ] = "",
+    epsilon: Annotated[
+        str | None,
+        typer.Option("--epsilon", help="Privacy budget, or `none`.", show_default=DEFAULT_EPSILON),
+    ] = None,
+    delta: Annotated[float | None, typer.Option("--delta", help="Its delta.")] = None,
     parameter_set: Annotated[
         str | None, typer.Option("--parameter-set", help="A set by name, or `planned`.")
     ] = None,
 ) -> None:
-    """Show levels, key switches, seconds, bytes and precision of a study, before a key exists.
+    """Show what a study costs, how precise it is and what its noise means, before a key exists.
 
-    Give a study file, or the numbers of one that is only being thought about; numbers override
-    the file.
+    Give a draft or an agreement, or the numbers of one that is only being thought about; numbers
+    override the file.
     """
     from mpcseg.ckks.planner import plan_study  # noqa: PLC0415  TenSEAL takes a while to import
 
-    spec = load_study(study) if study else None
+    spec = load_terms(study) if study else None
     n_clusters = clusters if clusters is not None or not spec else spec.n_clusters
     n_features = features if features is not None or not spec else spec.n_features
     n_rounds = rounds if rounds is not None or not spec else spec.n_rounds
@@ -70,7 +81,10 @@ def plan(
         # On a line of its own, so that it can be copied; unlike the plan, it is for comparing.
         console.print(f"Digest of study {spec.name}, the same at every node:", highlight=False)
         console.print(spec.digest, highlight=False, soft_wrap=True)
-    _show(made, console, has_records=bool(records))
+    budget = _budget(spec, epsilon, delta)
+    _show(made, console, has_records=bool(records), has_blunt_rounds=not budget.is_noised)
+    expected = sum(counts) or _expected(spec)
+    show_noise(made, budget, spec, expected, console)
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -82,7 +96,25 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in counts)
 
 
-def _show(made: Plan, console: Console, *, has_records: bool) -> None:
+def _budget(spec: StudySpec | None, epsilon: str | None, delta: float | None) -> Privacy:
+    """The agreement's budget, or the default one, with what the command line overrides."""
+    agreed = spec.privacy if spec else Privacy()
+    chosen = agreed.epsilon if epsilon is None else parse_epsilon(epsilon)
+    # Nobody has to acknowledge a study that is only being thought about.
+    content: dict[str, object] = {"epsilon": chosen}
+    content["delta"] = agreed.delta if delta is None else delta
+    if chosen == "none":
+        content["acknowledgement"] = NO_NOISE_SENTENCE
+    return check(Privacy, content, "the budget", hint="Write it as in: --epsilon 1 --delta 1e-6")
+
+
+def _expected(spec: StudySpec | None) -> int:
+    """Records that the parties bring together at most; 0 where one has not said."""
+    most = spec.most_records if spec else ()
+    return sum(number or 0 for number in most) if all(most) else 0
+
+
+def _show(made: Plan, console: Console, *, has_records: bool, has_blunt_rounds: bool) -> None:
     parameters = made.parameters
     console.print(
         f"{made.n_clusters} clusters, {made.n_features} features, {made.n_rounds} rounds at most, "
@@ -97,7 +129,7 @@ def _show(made: Plan, console: Console, *, has_records: bool) -> None:
         f"{made.key_switches_per_pair} key switches per pair of clusters and block.",
         highlight=False,
     )
-    console.print(_rounds_table(made))
+    console.print(_rounds_table(made, has_blunt_rounds=has_blunt_rounds))
     console.print(_precision_table(made))
     upload = made.upload_bytes_per_block
     console.print(
@@ -108,16 +140,16 @@ def _show(made: Plan, console: Console, *, has_records: bool) -> None:
     )
 
 
-def _rounds_table(made: Plan) -> Table:
+def _rounds_table(made: Plan, *, has_blunt_rounds: bool) -> Table:
     table = Table(title="One round (seconds of one core of each node, all blocks)")
     table.add_column("round")
     for heading in ("sign", "levels", "key switches", "compute", "key", "key → compute", "→ key"):
         table.add_column(heading, justify="right")
-    for name, sign, profile in [
-        ("lloyd, early", made.blunt, False),
-        ("lloyd, late", made.sharp, False),
-        ("profile (last)", made.sharp, True),
-    ]:
+    rows = [("lloyd", made.sharp, False), ("profile (last)", made.sharp, True)]
+    if has_blunt_rounds:
+        # A noised study does without: their weights need more noise.
+        rows[:1] = [("lloyd, early", made.blunt, False), ("lloyd, late", made.sharp, False)]
+    for name, sign, profile in rows:
         counts = made.block_counts(sign, profile=profile)
         switches = sum(n for (operation, _), n in counts.items() if operation == "relinearise")
         release = made.release_bytes(made.n_sums("profile" if profile else "lloyd"))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,6 @@ from mpcseg.errors import (
 )
 from mpcseg.nodes.lifetime import END_WITH_STDIN
 
-_COMMANDS = {"compute": ("compute", "serve"), "key": ("key", "run"), "party": ("party", "run")}
-
 # Errors by which a node says that another one went away: not the cause where there is one.
 _CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError)
 # How long the others may take to notice a failure, and to end when they are told to.
@@ -42,12 +40,14 @@ class Child:
 
     Attributes:
         node: the node.
+        step: what it does, the first two words of its command line.
         process: its process, which leads a process group of its own.
         stderr: the last lines that it wrote for a person.
         ended: set once the process and everything that it started are gone.
     """
 
     node: NodeFolder
+    step: str
     process: subprocess.Popen[str]
     stderr: deque[str] = field(default_factory=lambda: deque(maxlen=100))
     ended: threading.Event = field(default_factory=threading.Event)
@@ -103,19 +103,15 @@ class Children:
             for child in self._children:
                 child.ended.wait()
 
-    def start(self, node: NodeFolder, address: str | None = None) -> None:
-        """Start a node from its configuration file.
+    def start(self, node: NodeFolder, command: Sequence[str]) -> None:
+        """Start a command of a node.
 
         Args:
             node: which one.
-            address: of the compute node, for the others.
+            command: of mpcseg, such as ``party run --config …``.
         """
-        arguments = ["--config", str(node.config), "--summary", str(node.summary)]
-        if address is not None:
-            arguments += ["--address", address]
-        command = [sys.executable, "-m", "mpcseg", *_COMMANDS[node.role], *arguments]
         process = subprocess.Popen(  # noqa: S603  our own program with paths that we made
-            [*command, "--progress", "json"],
+            [sys.executable, "-m", "mpcseg", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -127,12 +123,14 @@ class Children:
             start_new_session=True,
             env={**os.environ, END_WITH_STDIN: "1"},
         )
-        child = Child(node, process)
+        child = Child(node, " ".join(command[:2]), process)
         self._children.append(child)
         threading.Thread(target=self._follow, args=(child,), daemon=True).start()
 
     def reports(self) -> Iterator[tuple[NodeFolder, dict[str, Any]]]:
         """Yield what the nodes report until all have ended well.
+
+        The end of a command is a report too: ``{"report": "ended", "step": "party run"}``.
 
         Raises:
             MpcsegError: a node failed; the error that caused it, with the node's own words.
@@ -146,6 +144,7 @@ class Children:
             n_ended += 1
             if child.process.returncode:
                 raise self._cause()
+            yield child.node, {"report": "ended", "step": child.step}
 
     def _cause(self) -> MpcsegError:
         """The failure that began it, which need not be the first that was noticed."""

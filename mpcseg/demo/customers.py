@@ -55,10 +55,10 @@ class _Company:
 
 
 _COMPANIES = {
-    "bookshop": _Company(1300, (0.20, 0.35, 0.30, 0.15), basket_factor=0.7),
-    "outdoor": _Company(900, (0.12, 0.40, 0.23, 0.25), basket_factor=1.6),
+    "bookshop": _Company(3900, (0.20, 0.35, 0.30, 0.15), basket_factor=0.7),
+    "outdoor": _Company(2000, (0.12, 0.40, 0.23, 0.25), basket_factor=1.6),
     "grocer": _Company(
-        800, (0.55, 0.20, 0.10, 0.15), order_factor=2.5, basket_factor=0.6, item_factor=3.0
+        1900, (0.55, 0.20, 0.10, 0.15), order_factor=2.5, basket_factor=0.6, item_factor=3.0
     ),
 }
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mpcseg.demo.comparison import Comparison
 from mpcseg.demo.tables import DealtTables
 from mpcseg.demo.workspace import Workspace
 from mpcseg.nodes.planning import plan_of
-from mpcseg.report.files import RESULT_FILE, SIGNIFICANT_DIGITS, rounded
+from mpcseg.report.files import SIGNIFICANT_DIGITS, rounded
 
 # Ratios to scikit-learn differ from 1 by parts in ten thousand, and hold no decrypted value.
 _RATIO_DIGITS = SIGNIFICANT_DIGITS + 2
@@ -25,13 +28,15 @@ class Summaries:
         parties: by party name.
         compute: the compute node's.
         key: the key node's.
-        result: the key node's result document.
+        result: everything that the key node knew in the end, unrounded by the release rules.
+        labels: number of customers that each party labelled, by segment.
     """
 
     parties: Mapping[str, Mapping[str, Any]]
     compute: Mapping[str, Any]
     key: Mapping[str, Any]
     result: Mapping[str, Any]
+    labels: Mapping[str, Mapping[int, int]]
 
 
 def read_summaries(workspace: Workspace) -> Summaries:
@@ -40,8 +45,16 @@ def read_summaries(workspace: Workspace) -> Summaries:
         parties={party.name: json.loads(party.summary.read_text()) for party in workspace.parties},
         compute=json.loads(workspace.compute.summary.read_text()),
         key=json.loads(workspace.key.summary.read_text()),
-        result=json.loads((workspace.key.results / RESULT_FILE).read_text()),
+        result=json.loads(workspace.key.trial.read_text()),
+        labels={party.name: _counts(party.labels) for party in workspace.parties},
     )
+
+
+def _counts(path: Path) -> dict[int, int]:
+    """How many customers of a label file are in each segment."""
+    with path.open(encoding="utf-8", newline="") as file:
+        counts = Counter(int(row["segment"]) for row in csv.DictReader(file))
+    return dict(sorted(counts.items()))
 
 
 def outcome_document(
@@ -68,7 +81,7 @@ def outcome_document(
     result, key, compute = summaries.result, summaries.key, summaries.compute
     parties = list(summaries.parties.values())
     kinds = [record["kind"] for record in result["rounds"]]
-    spans = dict[str, list[float]](moments=[], lloyd=[], profile=[])
+    spans = dict[str, list[float]](admission=[], moments=[], lloyd=[], profile=[])
     for kind, seconds in zip(kinds, key["seconds_per_round"], strict=True):
         spans[kind].append(round(seconds, 3))
     return {
@@ -81,6 +94,11 @@ def outcome_document(
         "n_features": workspace.spec.n_features,
         "n_clusters": workspace.spec.n_clusters,
         "n_rounds": result["n_rounds"],
+        "epsilon": workspace.spec.privacy.epsilon,
+        "delta": workspace.spec.privacy.delta,
+        "labelled_customers": {
+            name: sum(counts.values()) for name, counts in summaries.labels.items()
+        },
         "converged": result["converged"],
         "parameter_set": plan.parameters.name,
         "key_switches_per_pair": plan.key_switches_per_pair,
@@ -97,6 +115,7 @@ def outcome_document(
             "encrypt": _seconds(parties, "encrypt"),
             "upload": _seconds(parties, "upload"),
             "per_round": spans["lloyd"],
+            "admission": spans["admission"][0],
             "moments": spans["moments"][0],
             "profile": spans["profile"][0],
             "total": round(total_seconds, 3),

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
 
 from mpcseg.demo.children import Children
+from mpcseg.demo.commands import Commands
 from mpcseg.demo.comparison import compare, verify_scikit_learn
 from mpcseg.demo.outcome import Summaries, outcome_document, read_summaries
 from mpcseg.demo.screen import (
     Screen,
     render_comparison,
+    render_labels,
     render_views,
     show_beginning,
     show_end,
 )
 from mpcseg.demo.tables import DealtTables, generated_tables, tables_from_file, verify_enough
-from mpcseg.demo.workspace import Workspace, make_workspace, write_tables
+from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace, write_tables
 from mpcseg.errors import ConfigError
 from mpcseg.report.export import read_segments_json
 from mpcseg.report.files import (
@@ -53,6 +57,7 @@ class DemoOptions:
         clusters: how many segments.
         rounds: Lloyd rounds at most.
         seed: of the generated customers and the starting centroids.
+        epsilon: privacy budget, or ``none``.
         workers: worker processes of the compute node.
         tables: folder to write the parties' tables to, and do no more.
         keep: folder for all nodes' files; None for a temporary one.
@@ -69,6 +74,7 @@ class DemoOptions:
     clusters: int
     rounds: int
     seed: int
+    epsilon: float | Literal["none"]
     workers: int
     tables: Path | None
     keep: Path | None
@@ -99,14 +105,8 @@ def run_demo(options: DemoOptions, console: Console) -> None:
             console.print(f"written: {path}", highlight=False)
         return
     with _folder(options.keep) as folder:
-        workspace = make_workspace(
-            folder,
-            tables,
-            n_clusters=options.clusters,
-            n_rounds=options.rounds,
-            seed=options.seed,
-            workers=options.workers,
-        )
+        shape = StudyShape(options.clusters, options.rounds, options.seed, options.epsilon)
+        workspace = make_workspace(folder, tables, shape, workers=options.workers)
         show_beginning(console, tables, workspace, options.workers)
         began = time.monotonic()
         _run_nodes(workspace, console)
@@ -138,15 +138,28 @@ def _tables(options: DemoOptions) -> DealtTables:
 
 
 def _run_nodes(workspace: Workspace, console: Console) -> None:
-    """Start every node, show what they report, and return when all have ended well."""
+    """Run the study from the first node's start to the closing record."""
+    commands = Commands(workspace)
+    steps = Counter({"key run": 1, "party run": len(workspace.parties)})
     with RichProgress(console) as progress, Children() as children:
         screen = Screen(console, progress)
-        children.start(workspace.compute)
+        children.start(workspace.compute, commands.serve())
         for node, report in children.reports():
             screen.show(node, report)
             if node.role == "compute" and report.get("kind") == "listening":
-                for client in (workspace.key, *workspace.parties):
-                    children.start(client, report["facts"]["address"])
+                commands.address = report["facts"]["address"]
+                children.start(workspace.key, commands.key())
+                for party in workspace.parties:
+                    children.start(party, commands.party(party))
+            if report["report"] != "ended":
+                continue
+            steps.subtract([report["step"]])
+            if report["step"] in ("key run", "party run") and not steps.total():
+                steps["party results"] = len(workspace.parties)
+                for party in workspace.parties:
+                    children.start(party, commands.results(party))
+            elif report["step"] == "party results" and not steps.total():
+                children.start(workspace.key, commands.close())
 
 
 def _finish(
@@ -165,11 +178,12 @@ def _finish(
         result["n_rounds"],
     )
     console.print(render_views(workspace, tables, summaries))
-    console.print(SegmentsView(read_segments_json(workspace.key.results / SEGMENTS_JSON)))
+    console.print(SegmentsView(read_segments_json(workspace.parties[0].results / SEGMENTS_JSON)))
+    console.print(render_labels(summaries))
     console.print(render_comparison(comparison, result["n_rounds"]))
     written = [options.segments_csv, options.segments_json]
     for source, target in zip((SEGMENTS_CSV, SEGMENTS_JSON), written, strict=True):
-        write_text(target, (workspace.key.results / source).read_text(encoding="utf-8"))
+        write_text(target, (workspace.parties[0].results / source).read_text(encoding="utf-8"))
     if options.outcome is not None:
         write_json(
             options.outcome, outcome_document(workspace, tables, summaries, comparison, seconds)

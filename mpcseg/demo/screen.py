@@ -18,17 +18,19 @@ from mpcseg.demo.workspace import NodeFolder, Workspace
 from mpcseg.nodes.planning import plan_of
 from mpcseg.report.progress import RichProgress
 from mpcseg.report.table import plain
+from mpcseg.study.spec import StudySpec
 
 # What all nodes need to start, make keys, encrypt and end, about.
 _START_SECONDS = 15
 
 _LEGEND = (
-    "moments: means and spreads of all customers; lloyd: the centroids move; profile: the segments "
-    "by the final centroids. sign: degrees of the polynomials that stand in for the sign function. "
+    "admission: whether each party's ciphertexts hold what was agreed; moments: means and spreads "
+    "of all customers; lloyd: the centroids move; profile: the segments by the final centroids. "
+    "sign: degrees of the polynomials that stand in for the sign function. "
     "largest move: of a centroid, in standard deviations (sd)."
 )
 
-_ROW = "{:>5}  {:<8} {:<8} {:>14}  {:>7}  {}"
+_ROW = "{:>5}  {:<9} {:<8} {:>14}  {:>7}  {}"
 
 
 def show_beginning(
@@ -65,7 +67,17 @@ def show_beginning(
         f"{n_workers} {'workers' if n_workers > 1 else 'worker'} (encrypting its hyperplanes and "
         f"evaluating it; sending comes on top); about {in_all} in all.",
     )
+    _say(console, _privacy(spec))
     _say(console, f"Files of all nodes: {workspace.study.parent}")
+
+
+def _privacy(spec: StudySpec) -> str:
+    if not spec.privacy.is_noised:
+        return "No noise: the key node sees exact sums over all parties, as the agreement says."
+    return (
+        f"Noise: the compute node adds it to every sum before the key node decrypts it, for "
+        f"epsilon {spec.privacy.epsilon:g} and delta {spec.privacy.delta:g} over the whole study."
+    )
 
 
 class Screen:
@@ -85,6 +97,8 @@ class Screen:
     def show(self, node: NodeFolder, report: Mapping[str, Any]) -> None:
         """Show one report of one node."""
         kind = report.get("report")
+        if kind == "ended":
+            return
         if kind == "message":
             # What the compute node tells everybody is reported by everybody: once is enough.
             if self._said_by.setdefault(report["text"], node.name) == node.name:
@@ -114,7 +128,6 @@ class Screen:
             self._has_heading = True
             heading = ("round", "kind", "sign", "largest move", "seconds", "customers per segment")
             self._line(_ROW.format(*heading))
-        sizes = facts["sizes"]
         shift = facts["shift"]
         self._line(
             _ROW.format(
@@ -123,9 +136,7 @@ class Screen:
                 ",".join(str(degree) for degree in facts["sign"]) or "–",
                 "–" if shift is None else f"{shift:.3f} sd",
                 f"{facts['seconds']:.1f}",
-                plain(facts["n_records"]) + " in all"
-                if sizes is None
-                else "  ".join(f"{size:,.0f}" for size in sizes),
+                _customers(facts["round_kind"], facts.get("n_records"), facts["sizes"]),
             ).rstrip()
         )
         for note in facts["notes"]:
@@ -158,6 +169,7 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
             _memory(summary),
         )
     compute, key = summaries.compute, summaries.key
+    noised = "noised " if workspace.spec.privacy.is_noised else ""
     links = compute["bytes_by_link"]
     view.add_row(
         f"{workspace.compute.name}\n(compute)",
@@ -170,7 +182,7 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
     view.add_row(
         f"{workspace.key.name}\n(key)",
         "secret key",
-        f"{key['decrypted_values']:,} sums over all parties together, no record",
+        f"{key['decrypted_values']:,} {noised}sums over all parties together, no record",
         f"{_megabytes(links['key_to_compute'])} of keys and encrypted hyperplanes",
         _memory(key),
     )
@@ -189,6 +201,18 @@ def _held(workspace: Workspace, n_uploads: Mapping[str, int]) -> str:
     uploads = sum(n_uploads.values())
     text = f"{blocks} encrypted {'block' if blocks == 1 else 'blocks'}"
     return text if uploads == blocks else f"{uploads} uploads in {text}"
+
+
+def render_labels(summaries: Summaries) -> Table:
+    """How many of its own customers each party has in each segment, by the labels it made."""
+    segments = sorted({number for counts in summaries.labels.values() for number in counts})
+    table = Table(title="Own customers by segment, labelled at each party and known to it alone")
+    table.add_column("party")
+    for number in segments:
+        table.add_column(f"segment {number}", justify="right")
+    for party, counts in summaries.labels.items():
+        table.add_row(escape(party), *(f"{counts.get(number, 0):,}" for number in segments))
+    return table
 
 
 def render_comparison(comparison: Comparison, n_rounds: int) -> Table:
@@ -218,6 +242,14 @@ def show_end(console: Console, seconds: float, files: Sequence[Path]) -> None:
     for path in files:
         _say(console, f"written: {path}")
     _say(console, f"The study took {seconds:.1f} seconds.")
+
+
+def _customers(kind: str, n_records: float | None, sizes: Sequence[float] | None) -> str:
+    if kind == "admission":
+        return "all data within the agreed bounds"
+    if sizes is not None:
+        return "  ".join(f"{size:,.0f}" for size in sizes)
+    return "" if n_records is None else f"{plain(n_records)} in all"
 
 
 def _say(console: Console, text: str) -> None:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Literal
 
 from mpcseg.demo.customers import Customers
 from mpcseg.demo.tables import DealtTables
 from mpcseg.errors import ConfigError, OutputError
 from mpcseg.private import open_private
-from mpcseg.study.identity import CERTIFICATE_FILE, new_identity
-from mpcseg.study.spec import StudySpec, load_study
+from mpcseg.study.agreement import Agreement, freeze, load_study, utc_today, write_agreement
+from mpcseg.study.documents import check
+from mpcseg.study.identity import Identity, new_identity
+from mpcseg.study.spec import (
+    NO_NOISE_SENTENCE,
+    PartyCard,
+    Privacy,
+    ReleaseTerms,
+    StudySpec,
+)
 
 COMPUTE_NAME = "hub"
 KEY_NAME = "notary"
@@ -22,8 +34,27 @@ LOOPBACK = "127.0.0.1"
 # All nodes are started together here, so that a silent one has a defect.
 _PATIENCE_SECONDS = 60
 
-# A party agrees on a round number, not on how many customers it has.
-_RECORDS_STEP = 100
+# The agreement is made for this one study.
+_DAYS = 7
+
+
+@dataclass(frozen=True)
+class StudyShape:
+    """What the organisations of a demonstration agree on, beside the features.
+
+    Attributes:
+        n_clusters: k.
+        n_rounds: Lloyd rounds at most.
+        seed: of the starting centroids.
+        epsilon: privacy budget, or ``none``.
+        delta: its delta.
+    """
+
+    n_clusters: int
+    n_rounds: int
+    seed: int
+    epsilon: float | Literal["none"]
+    delta: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,9 +82,29 @@ class NodeFolder:
         return self.path / "summary.json"
 
     @property
+    def identity(self) -> Path:
+        """Where the identity of the node's organisation is."""
+        return self.path / "identity"
+
+    @property
+    def table(self) -> Path:
+        """A party's customers."""
+        return self.path / "customers.csv"
+
+    @property
     def results(self) -> Path:
-        """Where the key node writes its results."""
+        """Where a node writes its results."""
         return self.path / "results"
+
+    @property
+    def trial(self) -> Path:
+        """Where the key node writes everything that it knows, which only a trial may."""
+        return self.path / "trial.json"
+
+    @property
+    def labels(self) -> Path:
+        """Where a party writes the segments of its own customers."""
+        return self.path / "labels.csv"
 
 
 @dataclass(frozen=True)
@@ -61,8 +112,9 @@ class Workspace:
     """All folders of a demonstration.
 
     Attributes:
-        study: the study file.
+        study: the agreement, signed by all.
         spec: its content.
+        id_column: heading of the identifiers in every party's table.
         compute: the compute node's folder.
         key: the key node's folder.
         parties: the party nodes' folders.
@@ -70,22 +122,26 @@ class Workspace:
 
     study: Path
     spec: StudySpec
+    id_column: str
     compute: NodeFolder
     key: NodeFolder
     parties: tuple[NodeFolder, ...]
 
+    @property
+    def closing_record(self) -> Path:
+        """What is left of the study in the end."""
+        return self.study.parent / "closing.json"
+
 
 def make_workspace(
-    folder: Path, tables: DealtTables, *, n_clusters: int, n_rounds: int, seed: int, workers: int
+    folder: Path, tables: DealtTables, shape: StudyShape, *, workers: int
 ) -> Workspace:
-    """Write identities, the study file, every node's configuration and every party's table.
+    """Write identities, the signed agreement, every node's configuration and every party's table.
 
     Args:
         folder: an empty folder, or one to be made.
         tables: who holds what.
-        n_clusters: of the study.
-        n_rounds: of the study.
-        seed: of the study.
+        shape: what is agreed on.
         workers: worker processes of the compute node.
 
     Raises:
@@ -97,54 +153,61 @@ def make_workspace(
     key = NodeFolder(KEY_NAME, "key", folder / KEY_NAME)
     parties = tuple(NodeFolder(name, "party", folder / name) for name in tables.parties)
     try:
-        for node in (compute, key, *parties):
-            hosts = [LOOPBACK] if node is compute else []
-            new_identity(node.name, node.path / "identity", hosts)
-        study = folder / "study.toml"
-        study.write_text(
-            _study_text(tables, compute, key, parties, (n_clusters, n_rounds, seed)),
-            encoding="utf-8",
-        )
+        identities = {
+            node.name: new_identity(node.name, node.identity, [LOOPBACK] if node is compute else [])
+            for node in (compute, key, *parties)
+        }
+        study = folder / "demo.agreement"
+        unsigned = freeze(_spec(tables, shape, identities))
+        write_agreement(reduce(Agreement.signed_by, identities.values(), unsigned), study)
         _write_config(compute, listen=f"{LOOPBACK}:0", storage="storage", workers=workers)
         _write_config(key, output="results")
         for party in parties:
-            _write_config(party, data="customers.csv", id_column=tables.id_column)
-            _write_table(party.path / "customers.csv", tables, tables.parties[party.name])
+            _write_config(party, data=party.table.name, id_column=tables.id_column)
+            _write_table(party.table, tables, tables.parties[party.name])
     except OSError as error:
         raise _unwritable(folder, error) from None
-    return Workspace(study, load_study(study), compute, key, parties)
+    return Workspace(study, load_study(study), tables.id_column, compute, key, parties)
 
 
-def _study_text(
-    tables: DealtTables,
-    compute: NodeFolder,
-    key: NodeFolder,
-    parties: tuple[NodeFolder, ...],
-    numbers: tuple[int, int, int],
-) -> str:
-    n_clusters, n_rounds, seed = numbers
-    lines = ["# Agreed by all organisations.", _assign("name", "demo")]
-    lines += [_assign("n_clusters", n_clusters), _assign("n_rounds", n_rounds)]
-    lines += [_assign("seed", seed), _assign("epsilon", "none"), ""]
-    for feature in tables.features:
-        lines += ["[[features]]", *(_assign(*entry) for entry in feature.model_dump().items()), ""]
-    for heading, node in [
-        ("[compute]", compute),
-        ("[key]", key),
-        *(("[[parties]]", party) for party in parties),
-    ]:
-        certificate = f"{node.path.name}/identity/{CERTIFICATE_FILE}"
-        lines += [heading, _assign("name", node.name), _assign("certificate", certificate)]
-        if node in parties:
-            # The next power of two: enough to share blocks, and it tells little.
-            most = 1 << (len(tables.parties[node.name].identifiers) - 1).bit_length()
-            lines.append(_assign("most_records", most))
-        lines.append("")
-    return "\n".join(lines)
+def _spec(tables: DealtTables, shape: StudyShape, identities: Mapping[str, Identity]) -> StudySpec:
+    parties = tuple(tables.parties)
+    return StudySpec(
+        name="demo",
+        purpose="Show what a joint study looks like.",
+        legal_basis="None needed: a demonstration on one machine.",
+        n_clusters=shape.n_clusters,
+        n_rounds=shape.n_rounds,
+        features=tables.features,
+        privacy=check(
+            Privacy,
+            {
+                "epsilon": shape.epsilon,
+                "delta": shape.delta,
+                "acknowledgement": NO_NOISE_SENTENCE if shape.epsilon == "none" else "",
+            },
+            f"--epsilon {shape.epsilon}",
+            hint="Take 1, or a number near it.",
+        ),
+        release=ReleaseTerms(report=parties, centroids=parties),
+        retention_days=_DAYS,
+        expires=utc_today() + datetime.timedelta(days=_DAYS),
+        seed=shape.seed,
+        compute=identities[COMPUTE_NAME].card,
+        key=identities[KEY_NAME].card,
+        parties=tuple(
+            PartyCard(
+                **identities[name].card.model_dump(),
+                # The next power of two: enough to share blocks, and it tells little.
+                most_records=1 << (len(customers.identifiers) - 1).bit_length(),
+            )
+            for name, customers in tables.parties.items()
+        ),
+    )
 
 
 def _write_config(node: NodeFolder, **fields: object) -> None:
-    common = {"study": "../study.toml", "identity": "identity", "patience": _PATIENCE_SECONDS}
+    common = {"study": "../demo.agreement", "identity": "identity", "patience": _PATIENCE_SECONDS}
     lines = [_assign(name, value) for name, value in {**common, **fields}.items()]
     if node.role == "compute":
         lines.insert(0, "# Takes a free port, and says which one when it listens.")

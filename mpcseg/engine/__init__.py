@@ -6,8 +6,9 @@ A round is cut into tasks on files (:mod:`mpcseg.engine.tasks`), ordered by what
 again.
 """
 
+from mpcseg.engine.admission import PartyUploads
 from mpcseg.engine.evaluation import Engine
 from mpcseg.engine.rounds import RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 
-__all__ = ["Block", "BlockFiles", "Engine", "RoundWork"]
+__all__ = ["Block", "BlockFiles", "Engine", "PartyUploads", "RoundWork"]

@@ -1,6 +1,7 @@
 """The tasks of a round, each a frozen record of files in and files out (compute node).
 
 sign → weigh → release, or for moments: moments → release (docs/protocol.md sections 3, 5, 6).
+Those of an admission round are in :mod:`mpcseg.engine.admission`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.serialization import CiphertextShape
 from mpcseg.ckks.sign import evaluate_sign
+from mpcseg.ckks.slot_sum import units_per_sum
 from mpcseg.engine.worker import Worker
+from mpcseg.privacy.noise import draw
 from mpcseg.reference.sign import sign_for
 
 
@@ -117,22 +120,28 @@ class MomentsTask:
 
 @dataclass(frozen=True)
 class ReleaseTask:
-    """Add up partial sums, relinearise, mask: the ciphertexts that the key node gets."""
+    """Add up partial sums, relinearise, add noise, mask: the ciphertexts that the key node gets."""
 
     partials: tuple[tuple[Path, ...], ...]
     """For each group of blocks, one file a column."""
     outputs: tuple[Path, ...]
     labels: tuple[str, ...]
+    stds: tuple[float, ...]
+    """Of each column's noise, in units of the sum; 0 for none."""
     seed: bytes = field(repr=False)
 
     def run(self, worker: Worker) -> None:
         """Write one masked slot sum for each column."""
-        circuit = worker.circuit
         columns = zip(*self.partials, strict=True)
-        for paths, output, label in zip(columns, self.outputs, self.labels, strict=True):
-            total = reduce(circuit.add, [worker.load_intermediate(path) for path in paths])
-            finished = circuit.finish(total) if total.size == 3 else total
-            output.write_bytes(worker.mask.release(finished, self.seed, label))
+        rows = zip(columns, self.outputs, self.labels, self.stds, strict=True)
+        for paths, output, label, std in rows:
+            total = reduce(worker.circuit.add, [worker.load_intermediate(path) for path in paths])
+            finished = worker.circuit.finish(total) if total.size == 3 else total
+            # Noise is drawn here and stays here: it is in no answer, no log and no file but this
+            # one. A task that is run again, as its worker died, draws again; what the first run
+            # wrote is overwritten before the node reads any release.
+            noise = draw(std * units_per_sum(worker.parameters, finished.scale))
+            output.write_bytes(worker.mask.release(finished, self.seed, label, noise))
 
 
 def _write_sums(worker: Worker, blocks: Iterable[list[Encrypted]], outputs: Sequence[Path]) -> None:

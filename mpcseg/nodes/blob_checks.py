@@ -22,6 +22,7 @@ from mpcseg.errors import MalformedBlobError
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 _KEYS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
+_INEXACT = (*_KEYS, BlobKind.RESULT)
 
 
 class BlobChecks:
@@ -31,20 +32,26 @@ class BlobChecks:
         parameters: of the study.
         n_clusters: clusters (k).
         n_features: features per block (d).
+        result_bytes: the most that one recipient's sealed results can have; for the compute node.
     """
 
-    def __init__(self, parameters: ParameterSet, n_clusters: int, n_features: int) -> None:
+    def __init__(
+        self, parameters: ParameterSet, n_clusters: int, n_features: int, *, result_bytes: int = 0
+    ) -> None:
         self._parameters = parameters
         self._n_clusters = n_clusters
         self._n_features = n_features
+        self._result_bytes = result_bytes
 
     def limit(self, name: BlobName, sign: tuple[int, ...] = ()) -> int:
-        """Return the length in bytes: exact for ciphertexts, the largest possible for keys.
+        """Return the length in bytes: exact for ciphertexts, the largest possible otherwise.
 
         Args:
             name: which blob.
             sign: degrees of the open round's sign polynomial, for a hyperplane.
         """
+        if name.kind is BlobKind.RESULT:
+            return self._result_bytes
         if name.kind in _KEYS:
             if name.kind is BlobKind.RELINEARISATION_KEYS:
                 return key_bytes_limit(self._parameters, relinearisation=True)
@@ -61,7 +68,7 @@ class BlobChecks:
             MalformedBlobError: shorter, where the length is exact.
         """
         limit = self.limit(header.name, sign)
-        if header.name.kind not in _KEYS and header.length < limit:
+        if header.name.kind not in _INEXACT and header.length < limit:
             raise MalformedBlobError(
                 f"{header.name} is announced with {header.length} bytes; it must have {limit}",
                 "Both nodes must run the same version and the same parameter set.",
@@ -80,7 +87,7 @@ class BlobChecks:
             load_public_key(self._parameters, blob)
         elif name.kind is BlobKind.RELINEARISATION_KEYS:
             load_relinearisation_keys(self._parameters, blob)
-        else:
+        elif name.kind is not BlobKind.RESULT:  # which its recipient alone can look into
             shape = self._shape(name, sign)
             verify_ciphertext(self._parameters, blob, shape, self._scale(name, shape))
 

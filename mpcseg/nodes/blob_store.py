@@ -10,11 +10,14 @@ from pathlib import Path
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.roles import Caller
 from mpcseg.private import open_private
+from mpcseg.study.closing import Purged
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 _RELEASES = "releases"
 _LOCK = "lock"
+# The study's folder on its way out: nothing that still runs finds its files any more.
+_LEAVING = "deleted"
 
 
 class BlobStore:
@@ -47,8 +50,8 @@ class BlobStore:
                 "Give each compute node a folder of its own.",
             ) from None
         self.root = storage / "study"
-        if self.root.exists():
-            shutil.rmtree(self.root)
+        self._leaving = storage / _LEAVING
+        self._remove()
         self.root.mkdir(mode=0o700)
         self._folders = {owner: self.root / f"{owner.role.value}-{owner.name}" for owner in owners}
         for folder in self._folders.values():
@@ -88,7 +91,19 @@ class BlobStore:
             if path.name not in kept and not path.name.startswith("."):
                 path.unlink(missing_ok=True)
 
+    def purge(self) -> Purged:
+        """Remove every ciphertext, key and sealed result; returns how many and how much."""
+        self.root.rename(self._leaving)
+        sizes = [path.stat().st_size for path in self._leaving.rglob("*") if path.is_file()]
+        self._remove()
+        return Purged(len(sizes), sum(sizes))
+
     def close(self) -> None:
-        """Remove every ciphertext and key, and let go of the folder."""
-        shutil.rmtree(self.root)
+        """Remove what is left, and let go of the folder."""
+        self._remove()
         self._lock.close()
+
+    def _remove(self) -> None:
+        for folder in (self.root, self._leaving):
+            if folder.exists():
+                shutil.rmtree(folder)

@@ -1,7 +1,8 @@
 """The compute node: the only server of a study. It holds ciphertexts and evaluation keys only.
 
 docs/protocol.md sections 1 and 3. It waits for the keys, collects every party's blocks, evaluates
-the rounds that the key node asks for, and removes all of it when the study closes.
+the rounds that the key node asks for, hands out the sealed results, and deletes all of it when the
+study is closed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,22 +26,30 @@ from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.membership import Membership
-from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.records import ledger_path, verify_not_closed, write_record
 from mpcseg.nodes.roles import MAX_BLOCKS, Role
 from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.servicer import ComputeServicer
-from mpcseg.nodes.study_rules import StudyRules
-from mpcseg.nodes.study_state import Phase, StudyState
+from mpcseg.nodes.study_course import Ending, Phase
+from mpcseg.nodes.study_rules import RoundOrder, StudyRules
+from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.nodes.transport import Roster, listen_on, make_server, verify_identity
+from mpcseg.privacy.ledger import Ledger
+from mpcseg.study.closing import ClosingRecord, now, sign_record, sign_request
 from mpcseg.study.identity import Identity
+from mpcseg.study.results import sealed_bytes
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.v1 import compute_pb2_grpc
 
 # How long the end of the study is offered to nodes whose watch is broken at that moment.
 _LINGER_SECONDS = 5.0
 _TICK_SECONDS = 0.25
+# How long calls that are being answered may take when everything else is over.
+_GRACE_SECONDS = 1.0
+_SECONDS_PER_DAY = 86_400.0
 
 
 def serve_compute(  # noqa: PLR0913  a node is started with all of these
@@ -55,7 +64,10 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
     arrival: float = 600.0,
     max_blocks: int = MAX_BLOCKS,
 ) -> ComputeSummary:
-    """Serve one study and return when it is finished. Runs on the compute node.
+    """Serve one study and return when it is closed. Runs on the compute node.
+
+    After the last round it goes on to serve the sealed results until the study is closed, the
+    agreed retention is over, or its operator stops it, which closes the study as well.
 
     Args:
         spec: the study.
@@ -63,6 +75,7 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
         listen: "host:port" to listen on; port 0 takes a free one. The progress event
             "listening" has the address.
         storage: folder for ciphertexts; they are removed when the study ends, however it ends.
+            The privacy ledger and the closing record of the agreement stay there.
         workers: worker processes for the evaluation.
         progress: told what happens; free of values.
         patience: seconds for which the study waits for a node that went away.
@@ -72,123 +85,223 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
     Raises:
         ConfigError: the identity, the address or the folder cannot be used.
         PlanError: no parameter set can carry the study.
+        BudgetError: an earlier run of this agreement has spent its privacy budget.
+        StudyClosedError: the study was closed before, or is before it has results.
+        WithdrawnError: a party withdrew.
         NodeVanishedError: a node that the study needs stayed away.
         StudyAbortedError: another node, or this one's operator, stopped the study.
         WorkerError: a worker process kept dying.
     """
     verify_identity(spec, identity, Role.COMPUTE)
-    node = _Parts(spec, identity, workers, patience, arrival, max_blocks)
     roster = Roster(spec)
     store = BlobStore(storage, (roster.key, *roster.parties))
     try:
-        return asyncio.run(_serve(node, store, listen, progress))
+        verify_not_closed(storage, spec)
+        plan = study_plan(spec)
+        ledger = Ledger.load(ledger_path(storage, spec), plan.noise, spec.digest)
+        ledger.verify_study_affordable()
+        node = _Node(
+            spec,
+            identity,
+            plan,
+            storage=storage,
+            store=store,
+            ledger=ledger,
+            limits=_Limits(workers, patience, arrival, max_blocks),
+            progress=progress,
+        )
+        return asyncio.run(node.serve(listen))
     finally:
         store.close()
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What a compute node is started with."""
+class _Limits:
+    """What the operator of a compute node allows."""
 
-    spec: StudySpec
-    identity: Identity
     workers: int
     patience: float
     arrival: float
     max_blocks: int
 
 
-async def _serve(
-    node: _Parts, store: BlobStore, address: str, progress: Progress
-) -> ComputeSummary:
-    spec, plan = node.spec, plan_of(node.spec)
+class _Node:
+    """A compute node and the parts that it is made of; lives in one event loop."""
+
+    def __init__(  # noqa: PLR0913  a node is made of all of these
+        self,
+        spec: StudySpec,
+        identity: Identity,
+        plan: StudyPlan,
+        *,
+        storage: Path,
+        store: BlobStore,
+        ledger: Ledger,
+        limits: _Limits,
+        progress: Progress,
+    ) -> None:
+        self._spec = spec
+        self._identity = identity
+        self._storage = storage
+        self._store = store
+        self._ledger = ledger
+        self._patience = limits.patience
+        self._progress = progress
+        membership = Membership(patience=limits.patience, arrival=limits.arrival)
+        self._state = StudyState(_rules(spec, plan, limits.max_blocks), membership, ledger)
+        self._engine = Engine(plan.circuit.parameters, store.root / "engine", limits.workers)
+        self._plan = plan
+
+    async def serve(self, address: str) -> ComputeSummary:
+        """Serve the study to its end."""
+        spec, state, progress = self._spec, self._state, self._progress
+        changes = Changes()
+        rounds = RoundRunner(
+            state,
+            self._store,
+            self._engine,
+            self._plan.noise,
+            self._spend,
+            progress,
+            changes.happened,
+        )
+        record: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        checks = BlobChecks(
+            self._plan.circuit.parameters,
+            spec.n_clusters,
+            spec.n_features,
+            result_bytes=max(sealed_bytes(spec, name) for name in spec.recipients),
+        )
+        servicer = ComputeServicer(
+            spec, state, self._store, checks, rounds, changes, record, progress=progress
+        )
+        server = make_server(Roster(spec))
+        compute_pb2_grpc.add_ComputeNodeServicer_to_server(servicer, server)
+        checkup = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
+        port = listen_on(server, spec, self._identity, address)
+        clock = _Clock()
+        await server.start()
+        await checkup.set("", health_pb2.HealthCheckResponse.SERVING)
+        progress.event("listening", address=f"{address.rpartition(':')[0]}:{port}")
+        try:
+            with _stopping_on_signals(self._stop, changes):
+                await self._until(Phase.RESULTS, changes, clock)
+                if state.phase is Phase.RESULTS:
+                    await rounds.close()
+                    progress.message(
+                        "the study is finished; serving its sealed results for "
+                        f"{spec.retention_days:g} days, or until it is closed or this node stopped"
+                    )
+                    progress.event("results_ready", recipients=list(spec.recipients))
+                await self._until(Phase.OVER, changes, clock)
+            await rounds.close()
+            await self._tell_everybody(servicer, changes)
+            record.set_result(await asyncio.to_thread(self._end))
+        finally:
+            await checkup.enter_graceful_shutdown()
+            await server.stop(grace=_GRACE_SECONDS)
+            await rounds.close()
+        if state.error is not None:
+            raise state.error
+        ending = state.ending.reason if state.ending else ""
+        progress.message("the study is closed; every ciphertext, key and result is deleted")
+        progress.event("closed", reason=ending)
+        return ComputeSummary(
+            seconds=clock.seconds(),
+            seconds_per_round=tuple(rounds.seconds),
+            bytes_by_link=servicer.traffic.by_link(),
+            peak_rss_mb=peak_rss_mb() + self._engine.peak_rss_mb,
+            n_blocks={party.name: count for party, count in state.n_blocks.items()},
+            n_refused=servicer.n_refused,
+            worker_restarts=self._engine.worker_restarts,
+            ending=ending,
+        )
+
+    def _spend(self, order: RoundOrder) -> None:
+        """Enter a round into the ledger, on disk, before anything of it leaves this node."""
+        self._ledger.spend(order.kind, order.index, order.sign)
+        self._ledger.save(ledger_path(self._storage, self._spec))
+
+    def _stop(self) -> None:
+        """End the study on the operator's word: a finished one is closed, any other aborted."""
+        if self._state.phase is Phase.RESULTS:
+            self._state.close(sign_request(self._identity, self._spec.digest, "close", now()))
+        else:
+            self._state.abort(
+                StudyAbortedError("the operator of the compute node stopped the study")
+            )
+
+    def _end(self) -> bytes:
+        """Delete everything, and put on record that it is gone."""
+        state = self._state
+        purged = self._store.purge()
+        ending = state.ending or Ending("aborted")
+        record = ClosingRecord(
+            reason=ending.reason,
+            time=now(),
+            purged=purged,
+            request=ending.request,
+            key_destroyed=state.key_destroyed,
+            error=ending.error,
+        )
+        signed = sign_record(self._spec, self._identity, record)
+        write_record(self._storage, self._spec, signed)
+        return signed
+
+    async def _until(self, phase: Phase, changes: Changes, clock: _Clock) -> None:
+        """Return when the study has come to a phase, or is over; looks at the clock meanwhile."""
+        state = self._state
+        while state.phase not in (phase, Phase.OVER):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changes.next(), _TICK_SECONDS)
+            clock.note(state.phase)
+            before = len(state.events)
+            state.tick(time.monotonic())
+            if len(state.events) > before:
+                changes.happened()
+        clock.note(state.phase)
+
+    async def _tell_everybody(self, servicer: ComputeServicer, changes: Changes) -> None:
+        """Wait until every node has had its last event, or is not there to be told.
+
+        The key node, where it has a key, also gets the time to say that it is destroyed.
+        """
+        state = self._state
+        deadline = time.monotonic() + min(_LINGER_SECONDS, self._patience)
+        while time.monotonic() < deadline and (
+            state.membership.listeners() - servicer.told or state.awaits_destruction
+        ):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changes.next(), _TICK_SECONDS)
+
+
+def _rules(spec: StudySpec, plan: StudyPlan, max_blocks: int) -> StudyRules:
     roster = Roster(spec)
-    rules = StudyRules(
+    return StudyRules(
         study_digest=spec.digest,
         parameter_digest=plan.digest,
+        compute=spec.compute.name,
         key=roster.key,
         parties=roster.parties,
         n_features=spec.n_features,
         n_clusters=spec.n_clusters,
         n_rounds=spec.n_rounds,
-        signs=frozenset({plan.blunt, plan.sharp}),
-        max_blocks=node.max_blocks,
-        slot_ranges=plan.slot_ranges,
+        signs=frozenset({plan.circuit.blunt, plan.circuit.sharp}),
+        max_blocks=max_blocks,
+        slot_ranges=plan.circuit.slot_ranges,
+        recipients=spec.recipients,
+        retention=spec.retention_days * _SECONDS_PER_DAY,
     )
-    membership = Membership(patience=node.patience, arrival=node.arrival)
-    state = StudyState(rules, membership)
-    engine = Engine(plan.parameters, store.root / "engine", node.workers)
-    changes = Changes()
-    rounds = RoundRunner(state, store, engine, progress, changes.happened)
-    servicer = ComputeServicer(
-        spec,
-        state,
-        store,
-        BlobChecks(plan.parameters, spec.n_clusters, spec.n_features),
-        rounds,
-        changes,
-        progress=progress,
-    )
-    server = make_server(spec)
-    compute_pb2_grpc.add_ComputeNodeServicer_to_server(servicer, server)
-    checkup = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
-    port = listen_on(server, spec, node.identity, address)
-    clock = _Clock()
-    await server.start()
-    await checkup.set("", health_pb2.HealthCheckResponse.SERVING)
-    progress.event("listening", address=f"{address.rpartition(':')[0]}:{port}")
-    try:
-        with _stopping_on_signals(state, changes):
-            await _until_over(state, changes, clock)
-            await _tell_everybody(state, servicer, changes, min(_LINGER_SECONDS, node.patience))
-    finally:
-        await checkup.enter_graceful_shutdown()
-        await server.stop(grace=1.0)
-        await rounds.close()
-    if state.error is not None:
-        raise state.error
-    progress.message("the study is finished; every ciphertext is removed")
-    return ComputeSummary(
-        seconds=clock.seconds(),
-        seconds_per_round=tuple(rounds.seconds),
-        bytes_by_link=servicer.traffic.by_link(),
-        peak_rss_mb=peak_rss_mb() + engine.peak_rss_mb,
-        n_blocks={party.name: count for party, count in state.n_blocks.items()},
-        n_refused=servicer.n_refused,
-        worker_restarts=engine.worker_restarts,
-    )
-
-
-async def _until_over(state: StudyState, changes: Changes, clock: _Clock) -> None:
-    """Return when the study is over; gives up on vanished nodes meanwhile."""
-    while state.phase is not Phase.OVER:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changes.next(), _TICK_SECONDS)
-        clock.note(state.phase)
-        before = len(state.events)
-        state.tick(time.monotonic())
-        if len(state.events) > before:
-            changes.happened()
-
-
-async def _tell_everybody(
-    state: StudyState, servicer: ComputeServicer, changes: Changes, seconds: float
-) -> None:
-    """Wait until every node has had the study's last event, or is not there to be told."""
-    deadline = time.monotonic() + seconds
-    while state.membership.listeners() - servicer.told and time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changes.next(), _TICK_SECONDS)
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(state: StudyState, changes: Changes) -> Iterator[None]:
+def _stopping_on_signals(end: Callable[[], None], changes: Changes) -> Iterator[None]:
     """End the study for everybody when this process is told to stop."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        state.abort(StudyAbortedError("the operator of the compute node stopped the study"))
+        end()
         changes.happened()
 
     # Signals reach the main thread only; a node that runs in another one is not sent any.
@@ -215,7 +328,12 @@ class _Clock:
 
     def seconds(self) -> dict[str, float]:
         """Return the length of each phase, and of all."""
-        names = {Phase.KEYS: "keys", Phase.BLOCKS: "collect", Phase.ROUNDS: "rounds"}
+        names = {
+            Phase.KEYS: "keys",
+            Phase.BLOCKS: "collect",
+            Phase.ROUNDS: "rounds",
+            Phase.RESULTS: "results",
+        }
         began = [*self._began.items()]
         spans = {
             names[phase]: later - start for (phase, start), (_, later) in itertools.pairwise(began)

@@ -87,34 +87,40 @@ class Membership:
             self._sessions[caller] = session
         return session.token
 
-    def verify_session(self, caller: Caller, token: str) -> None:
-        """Check that a call belongs to the caller's present session.
+    def caller_of(self, organisation: str, token: str) -> Caller:
+        """Return in which role an organisation makes a call, by its session's token.
+
+        Args:
+            organisation: from the certificate; another one's token is worth nothing to it.
+            token: as the call names it.
 
         Raises:
-            ProtocolError: the caller has none.
-            DuplicateNodeError: another process of the caller has a newer one.
+            ProtocolError: no node of the organisation has joined.
+            DuplicateNodeError: another process of the node has a newer session.
         """
-        session = self._sessions.get(caller)
-        if session is None:
+        own = [caller for caller in self._sessions if caller.name == organisation]
+        for caller in own:
+            if secrets.compare_digest(self._sessions[caller].token.encode(), token.encode()):
+                return caller
+        if not own:
             raise ProtocolError(
-                f"{caller} has not joined, or the compute node was started anew since",
+                f"{organisation} has not joined, or the compute node was started anew since",
                 "Run the study again on all nodes.",
             )
-        if not secrets.compare_digest(session.token.encode(), token.encode()):
-            raise DuplicateNodeError(
-                f"this is not the session of {caller}: another process has taken its place",
-                "Run one process for each node of the study.",
-            )
+        raise DuplicateNodeError(
+            f"this is not the session of {' or '.join(map(str, own))}: another process has taken "
+            "its place",
+            "Run one process for each node of the study.",
+        )
 
-    def watch_opened(self, caller: Caller, token: str) -> Event | None:
-        """Note that the caller listens; returns what the others should be told."""
-        self.verify_session(caller, token)
+    def watch_opened(self, caller: Caller) -> Event | None:
+        """Note that a caller with a session listens; returns what the others should be told."""
         session = self._sessions[caller]
         session.watches += 1
         session.watched = True
         if session.reported:
             session.reported = False
-            return NodeBack(caller.name)
+            return NodeBack(caller.name, caller.role)
         return None
 
     def watch_closed(self, caller: Caller, token: str, now: float) -> None:
@@ -144,7 +150,7 @@ class Membership:
                     )
                 if away > min(_QUIET_SECONDS, self._patience / 2) and not session.reported:
                     session.reported = True
-                    told.append(NodeAbsent(caller.name, self._patience - away))
+                    told.append(NodeAbsent(caller.name, caller.role, self._patience - away))
         return told
 
     def listeners(self) -> set[Caller]:

@@ -1,4 +1,4 @@
-"""A party node: encrypts its records, sends them, and waits for the study to end.
+"""A party node: encrypts its records, sends them, and waits for the study to have results.
 
 docs/protocol.md sections 1 and 2. Records leave it as ciphertexts only.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import Block, pack_blocks
-from mpcseg.errors import KeyFingerprintError
+from mpcseg.errors import KeyFingerprintError, SignatureError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.planning import plan_of
@@ -22,10 +22,11 @@ from mpcseg.nodes.study_rules import block_names, manifest_of
 from mpcseg.nodes.summary import PartySummary
 from mpcseg.nodes.transport import verify_identity
 from mpcseg.nodes.upload_line import UploadLine
+from mpcseg.study.card import verify_signature
 from mpcseg.study.cohort import Cohort
-from mpcseg.study.identity import Identity, verify_signature
+from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
-from mpcseg.wire.events import KeysReady, StudyFinished, attested_bytes
+from mpcseg.wire.events import KEYS_PURPOSE, KeysReady, ResultsReady, attested_bytes
 from mpcseg.wire.names import BlobKind, BlobName
 
 
@@ -68,9 +69,9 @@ def run_party(
         else:
             public_key = _fetch_public_key(spec, session, key_fingerprint)
             sender.seconds["keys"] = time.monotonic() - began
-            sender.send(blocks, BlockEncryptor(session.plan.parameters, public_key))
+            sender.send(blocks, BlockEncryptor(session.plan.circuit.parameters, public_key))
         sent = time.monotonic()
-        session.watcher.wait_for(StudyFinished)
+        session.watcher.wait_for(ResultsReady)
         ended = time.monotonic()
     return PartySummary(
         seconds={**sender.seconds, "wait": ended - sent, "total": ended - began},
@@ -80,6 +81,11 @@ def run_party(
         n_records=cohort.n_records,
         n_blocks=sender.n_blocks,
         n_clipped=dict(zip(spec.feature_names, cohort.n_clipped, strict=True)),
+        n_shortened=cohort.n_shortened,
+        n_read=cohort.n_read,
+        n_duplicates=cohort.n_duplicates,
+        n_without_consent=cohort.n_without_consent,
+        n_opted_out=cohort.n_opted_out,
     )
 
 
@@ -93,15 +99,21 @@ def _fetch_public_key(spec: StudySpec, session: StudySession, key_fingerprint: s
     """Wait for the public key, fetch it, and check that the key node vouches for it."""
     attestation = session.watcher.wait_for(KeysReady).attestation
     signed = attested_bytes(spec.digest, session.plan.digest, attestation.public_key_sha256)
-    verify_signature(spec.key.certificate_pem, signed, attestation.signature)
+    try:
+        verify_signature(spec.key, KEYS_PURPOSE, signed, attestation.signature)
+    except SignatureError:
+        raise KeyFingerprintError(
+            f"the public key on offer is not signed by '{spec.key.name}', which runs the key node",
+            _ASK,
+        ) from None
     name = BlobName(BlobKind.PUBLIC_KEY)
-    checks = BlobChecks(session.plan.parameters, spec.n_clusters, spec.n_features)
+    checks = BlobChecks(session.plan.circuit.parameters, spec.n_clusters, spec.n_features)
     public_key = session.client.download(name, checks.limit(name))
     fingerprint = hashlib.sha256(public_key).digest()
     if fingerprint != attestation.public_key_sha256:
         raise KeyFingerprintError(
             f"the public key on offer is not the one that key node {spec.key.name} signed",
-            "Do not go on; ask the operators of the compute node and the key node.",
+            _ASK,
         )
     if key_fingerprint is not None and fingerprint.hex() != key_fingerprint.lower():
         raise KeyFingerprintError(
@@ -109,6 +121,9 @@ def _fetch_public_key(spec: StudySpec, session: StudySession, key_fingerprint: s
             "Compare the fingerprint with the key node's operator, by telephone.",
         )
     return public_key
+
+
+_ASK = "Do not go on; ask the operators of the compute node and the key node."
 
 
 class _Sender:

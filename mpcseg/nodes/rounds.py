@@ -13,14 +13,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.study_rules import RoundOrder, block_names
 from mpcseg.nodes.study_state import StudyState
+from mpcseg.privacy.budget import NoisePlan
 from mpcseg.wire.names import BlobKind, BlobName
+
+_START_SECONDS = 15.0
 
 
 class RoundRunner:
@@ -30,6 +33,9 @@ class RoundRunner:
         state: of the study; told how a round goes and what it releases.
         store: where the blobs are.
         engine: evaluates; started by ``start``.
+        noise: what every round's sums get.
+        spend: enters a round into the privacy ledger, on disk; called in a thread, before
+            anything of the round is kept or sent.
         progress: the compute node's own.
         changed: called after the state has changed.
 
@@ -42,12 +48,16 @@ class RoundRunner:
         state: StudyState,
         store: BlobStore,
         engine: Engine,
+        noise: NoisePlan,
+        spend: Callable[[RoundOrder], None],
         progress: Progress,
         changed: Callable[[], None],
     ) -> None:
         self._state = state
         self._store = store
         self._engine = engine
+        self._noise = noise
+        self._spend = spend
         self._progress = progress
         self._changed = changed
         self._start: asyncio.Task[None] | None = None
@@ -73,7 +83,7 @@ class RoundRunner:
 
     def open(self, order: RoundOrder) -> None:
         """Begin a round that the state has admitted."""
-        n_pairs = 0 if order.kind == "moments" else self._state.rules.n_pairs
+        n_pairs = self._state.rules.n_pairs if order.takes_hyperplanes else 0
         loop = asyncio.get_running_loop()
         self._order = order
         self._pairs = [loop.create_future() for _ in range(n_pairs)]
@@ -85,8 +95,11 @@ class RoundRunner:
             n_clusters=self._state.rules.n_clusters,
             blocks=self._blocks,
             hyperplanes=self._pairs,
+            parties=self._parties,
+            radius=self._noise.radius,
+            stds=self._noise.stds(order.kind, order.sign),
         )
-        self._round = asyncio.create_task(self._guarded(self._run(work)))
+        self._round = asyncio.create_task(self._guarded(self._run(order, work)))
 
     def arrived(self, name: BlobName, path: Path) -> None:
         """Note an accepted entry of a hyperplane; the last one of a pair lets its work begin."""
@@ -97,6 +110,9 @@ class RoundRunner:
 
     async def close(self) -> None:
         """Stop whatever runs, and the workers."""
+        if self._start is not None:
+            # A process that is being started cannot be ended before it has begun.
+            await asyncio.wait([self._start], timeout=_START_SECONDS)
         tasks = [task for task in (self._start, self._round) if task is not None]
         for task in tasks:
             task.cancel()
@@ -106,20 +122,27 @@ class RoundRunner:
         await asyncio.to_thread(self._engine.close)
 
     @functools.cached_property
-    def _blocks(self) -> list[Block]:
-        """Every party's blocks; those of parties that share one are added up.
+    def _parties(self) -> list[PartyUploads]:
+        """Every party's uploads and where in a shared block they may stand.
 
         First asked for by the first round, when all are committed and none can change.
         """
+        rules = self._state.rules
+        return [
+            PartyUploads(tuple(self._uploads(party)), place)
+            for party, place in zip(rules.parties, rules.slot_ranges, strict=True)
+        ]
+
+    @functools.cached_property
+    def _blocks(self) -> list[Block]:
+        """Every party's blocks; those of parties that share one are added up."""
         alone: list[Block] = []
         shared: dict[int, list[BlockFiles]] = {}
-        rules = self._state.rules
-        for party, place in zip(rules.parties, rules.slot_ranges, strict=True):
-            uploads = self._uploads(party)
-            if place is None:
-                alone.extend(Block((upload,)) for upload in uploads)
+        for party in self._parties:
+            if party.place is None:
+                alone.extend(Block((upload,)) for upload in party.uploads)
             else:
-                shared.setdefault(place.group, []).extend(uploads)
+                shared.setdefault(party.place.group, []).extend(party.uploads)
         return alone + [Block(tuple(uploads)) for uploads in shared.values()]
 
     def _uploads(self, party: Caller) -> list[BlockFiles]:
@@ -132,7 +155,7 @@ class RoundRunner:
             blocks.append(BlockFiles(features=tuple(features), presence=presence))
         return blocks
 
-    async def _run(self, work: RoundWork) -> None:
+    async def _run(self, order: RoundOrder, work: RoundWork) -> None:
         if self._start is not None:
             await self._start
         began = time.monotonic()
@@ -154,6 +177,7 @@ class RoundRunner:
         # All have been read, a repeated one is not kept, and the next round is not open before this
         # one is released: nothing can come while the thread removes them.
         await asyncio.to_thread(self._store.drop, self._state.rules.key, BlobKind.HYPERPLANE)
+        await asyncio.to_thread(self._spend, order)
         headers = await asyncio.to_thread(self._store.write_releases, work.index, blobs)
         self._progress.finish(task)
         self.seconds.append(time.monotonic() - began)

@@ -7,38 +7,38 @@ the engine's processes, so that health checks are answered at any time.
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
-
-import grpc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 from mpcseg.errors import MpcsegError, ProtocolError, TruncatedStreamError
+from mpcseg.nodes.answering import Answering, Context, answered
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Caller
-from mpcseg.nodes.rounds import RoundRunner, unexpected
+from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.study_rules import Claims, RoundOrder, block_names
-from mpcseg.nodes.study_state import Phase, StudyState
+from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import Traffic
 from mpcseg.nodes.transport import Roster
-from mpcseg.study.identity import verify_signature
+from mpcseg.study.card import verify_signature
+from mpcseg.study.closing import (
+    Action,
+    KeyDestroyed,
+    SignedRequest,
+    verify_key_destroyed,
+    verify_request,
+)
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import FileReceiver, chunks_of_file
-from mpcseg.wire.events import attested_bytes
+from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobHeader, BlobKind
-from mpcseg.wire.status import from_detail, to_status
-from mpcseg.wire.v1 import blob_pb2, event_pb2, round_pb2, session_pb2
-
-Context = Any  # grpc.aio.ServicerContext is generic in the stubs and not at run time
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-_Handler = Callable[["ComputeServicer", Request, Context], Awaitable[Reply]]
-
+from mpcseg.wire.status import from_detail
+from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 CHUNK_SECONDS = 60.0
 """Longest silence within an upload; a client that stalls longer gives its place back."""
@@ -65,29 +65,7 @@ async def _paced(
         yield message
 
 
-def _answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
-    """End a call that raises with the status of its error, and tell the operator."""
-
-    @functools.wraps(handler)
-    async def answering(self: ComputeServicer, request: Request, context: Context) -> Reply:
-        try:
-            return await handler(self, request, context)
-        except MpcsegError as error:
-            refusal = error
-        except grpc.RpcError:
-            raise
-        except Exception as error:
-            # Whatever it is: the client gets an answer, and the operator the place.
-            refusal = unexpected(error, self.progress)
-        self.refuse(refusal)
-        code, details, trailing = to_status(refusal)
-        await context.abort(code, details, trailing)
-        raise AssertionError("abort returns never")
-
-    return answering
-
-
-class ComputeServicer:
+class ComputeServicer(Answering):
     """Answers the calls of proto/mpcseg/v1/compute.proto.
 
     Args:
@@ -97,15 +75,15 @@ class ComputeServicer:
         checks: what blobs must look like.
         rounds: runs what the key node asks for.
         changes: wakes those who watch.
+        record: resolves to the closing record, once the study is over and everything deleted.
         progress: the compute node's own.
 
     Attributes:
         traffic: payload bytes so far.
-        n_refused: calls that ended with an error.
-        told: callers that know that the study is over.
+        told: callers that know that their part is over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a service is made of all of these
         self,
         spec: StudySpec,
         state: StudyState,
@@ -113,9 +91,11 @@ class ComputeServicer:
         checks: BlobChecks,
         rounds: RoundRunner,
         changes: Changes,
+        record: asyncio.Future[bytes],
         *,
         progress: Progress,
     ) -> None:
+        super().__init__(spec.digest, progress)
         self._spec = spec
         self._roster = Roster(spec)
         self._state = state
@@ -123,22 +103,17 @@ class ComputeServicer:
         self._checks = checks
         self._rounds = rounds
         self._changes = changes
-        self.progress = progress
+        self._record = record
         self.traffic = Traffic()
-        self.n_refused = 0
         self.told: set[Caller] = set()
 
-    def refuse(self, error: MpcsegError) -> None:
-        """Count a refused call and say why."""
-        self.n_refused += 1
-        self.progress.message(f"refused a call: {error.message} ({error.code})")
-
-    @_answered
+    @answered
     async def Join(  # noqa: N802  named by the .proto, as below
         self, request: session_pb2.JoinRequest, context: Context
     ) -> session_pb2.JoinReply:
         """Let a node in."""
-        caller = self._roster.caller(context.auth_context())
+        organisation = self._roster.organisation(context.auth_context())
+        caller = self._roster.caller(organisation, convert.role_from_wire(request.role))
         claims = Claims(
             request.protocol_version,
             request.software_version,
@@ -151,13 +126,13 @@ class ComputeServicer:
         self.progress.event("joined", node=caller.name, role=caller.role.value, anew=anew)
         return session_pb2.JoinReply(session=token, committed=caller in self._state.n_blocks)
 
-    @_answered
+    @answered
     async def Watch(  # noqa: N802
         self, request: event_pb2.WatchRequest, context: Context
     ) -> None:
         """Tell a node every event after the last one that it has seen."""
         caller = self._verified(request, context)
-        self._state.watch_opened(caller, request.session)
+        self._state.watch_opened(caller)
         self._changes.happened()
         try:
             number = min(request.after, len(self._state.events))
@@ -166,8 +141,8 @@ class ComputeServicer:
                 while number < len(self._state.events):
                     event = self._state.events[number]
                     number += 1
-                    await context.write(convert.event_to_wire(number, event))
-                if self._state.phase is Phase.OVER:
+                    await context.write(convert.event_to_wire(number, event, self._spec.digest))
+                if not self._state.is_running:
                     self.told.add(caller)
                     return
                 await changed.wait()
@@ -175,7 +150,7 @@ class ComputeServicer:
             self._state.membership.watch_closed(caller, request.session, time.monotonic())
             self._changes.happened()
 
-    @_answered
+    @answered
     async def Upload(  # noqa: N802
         self, requests: AsyncIterator[blob_pb2.UploadRequest], context: Context
     ) -> blob_pb2.UploadReply:
@@ -207,7 +182,7 @@ class ComputeServicer:
                 self._rounds.arrived(header.name, path)
         return blob_pb2.UploadReply(already_there=not accepted)
 
-    @_answered
+    @answered
     async def Download(  # noqa: N802
         self, request: blob_pb2.DownloadRequest, context: Context
     ) -> None:
@@ -219,13 +194,30 @@ class ComputeServicer:
             path = self._store.release_path(name)
         else:
             path = self._store.path(self._state.rules.key, name)
-        await context.write(blob_pb2.DownloadReply(header=convert.header_to_wire(header)))
+        await self._send(header, path, context)
+        self.traffic.add(f"compute_to_{caller.role.value}", name.kind.value, header.length)
+
+    @answered
+    async def FetchResult(  # noqa: N802
+        self, request: blob_pb2.FetchResultRequest, context: Context
+    ) -> None:
+        """Send sealed results to the organisation that can open them."""
+        organisation = self._organisation(request, context)
+        header = self._state.admit_result(organisation, request.recipient)
+        await self._send(header, self._store.path(self._state.rules.key, header.name), context)
+        self.traffic.add("compute_to_recipient", header.name.kind.value, header.length)
+        self.progress.event("fetched", recipient=organisation)
+
+    async def _send(self, header: BlobHeader, path: Path, context: Context) -> None:
+        opening = blob_pb2.DownloadHeader(
+            study_digest=self._spec.digest, blob=convert.header_to_wire(header)
+        )
+        await context.write(blob_pb2.DownloadReply(header=opening))
         chunks = chunks_of_file(path)
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
             await context.write(blob_pb2.DownloadReply(chunk=convert.chunk_to_wire(chunk)))
-        self.traffic.add(f"compute_to_{caller.role.value}", name.kind.value, header.length)
 
-    @_answered
+    @answered
     async def PublishKeys(  # noqa: N802
         self, request: round_pb2.PublishKeysRequest, context: Context
     ) -> round_pb2.PublishKeysReply:
@@ -236,14 +228,14 @@ class ComputeServicer:
         signed = attested_bytes(
             rules.study_digest, rules.parameter_digest, attestation.public_key_sha256
         )
-        verify_signature(self._spec.key.certificate_pem, signed, attestation.signature)
+        verify_signature(self._spec.key, KEYS_PURPOSE, signed, attestation.signature)
         if self._state.publish_keys(caller, attestation):
             self.progress.message("the keys are here; waiting for the parties' blocks")
             self._rounds.start()
             self._changes.happened()
         return round_pb2.PublishKeysReply()
 
-    @_answered
+    @answered
     async def Commit(  # noqa: N802
         self, request: round_pb2.CommitRequest, context: Context
     ) -> round_pb2.CommitReply:
@@ -258,7 +250,7 @@ class ComputeServicer:
             await asyncio.to_thread(self._store.keep_only, caller, names)
         return round_pb2.CommitReply()
 
-    @_answered
+    @answered
     async def OpenRound(  # noqa: N802
         self, request: round_pb2.OpenRoundRequest, context: Context
     ) -> round_pb2.OpenRoundReply:
@@ -271,23 +263,89 @@ class ComputeServicer:
             self._changes.happened()
         return round_pb2.OpenRoundReply()
 
-    @_answered
-    async def Close(  # noqa: N802
-        self, request: session_pb2.CloseRequest, context: Context
-    ) -> session_pb2.CloseReply:
-        """End the study."""
+    @answered
+    async def Finish(  # noqa: N802
+        self, request: closing_pb2.FinishRequest, context: Context
+    ) -> closing_pb2.FinishReply:
+        """The study has its results."""
         caller = self._verified(request, context)
-        if request.WhichOneof("outcome") == "finished":
-            self._state.finish(caller)
-        else:
-            self._state.abort_by(caller, from_detail(request.aborted))
+        if self._state.finish(caller, self._destroyed(request)):
+            self._changes.happened()
+        self.told.add(caller)
+        return closing_pb2.FinishReply()
+
+    @answered
+    async def ReportDestroyed(  # noqa: N802
+        self, request: closing_pb2.ReportDestroyedRequest, context: Context
+    ) -> closing_pb2.ReportDestroyedReply:
+        """Take the key node's word that its secret key is gone, also when the study is over."""
+        organisation = self._organisation(request, context)
+        caller = self._state.membership.caller_of(organisation, request.session)
+        self._state.report_destroyed(caller, self._destroyed(request))
+        self._changes.happened()
+        return closing_pb2.ReportDestroyedReply()
+
+    @answered
+    async def Abort(  # noqa: N802
+        self, request: session_pb2.AbortRequest, context: Context
+    ) -> session_pb2.AbortReply:
+        """Stop the study for everybody."""
+        caller = self._verified(request, context)
+        self._state.abort_by(caller, from_detail(request.reason))
         # Whoever ends the study need not be told that it has ended.
         self.told.add(caller)
         self._changes.happened()
-        return session_pb2.CloseReply()
+        return session_pb2.AbortReply()
+
+    @answered
+    async def Withdraw(  # noqa: N802
+        self, request: closing_pb2.WithdrawRequest, context: Context
+    ) -> closing_pb2.WithdrawReply:
+        """End the study for a party that withdraws; answered when every ciphertext is deleted."""
+        signed = self._signed(request, context, "withdraw")
+        if self._state.withdraw(signed):
+            self.progress.event("withdrawn", node=signed.organisation)
+            self._changes.happened()
+        return closing_pb2.WithdrawReply(record=await asyncio.shield(self._record))
+
+    @answered
+    async def CloseStudy(  # noqa: N802
+        self, request: closing_pb2.CloseStudyRequest, context: Context
+    ) -> closing_pb2.CloseStudyReply:
+        """Close the study; answered when everything is deleted."""
+        signed = self._signed(request, context, "close")
+        if self._state.close(signed):
+            self._changes.happened()
+        return closing_pb2.CloseStudyReply(record=await asyncio.shield(self._record))
+
+    def ended(self) -> MpcsegError | None:
+        """Return why there is no study any more; None while there is."""
+        try:
+            self._state.verify_not_over()
+        except MpcsegError as error:
+            return error
+        return None
+
+    def _destroyed(self, request: Any) -> KeyDestroyed:
+        """Return the key node's statement in a request, if its signature holds."""
+        statement = convert.destroyed_from_wire(request.statement)
+        verify_key_destroyed(self._spec, statement)
+        return statement
+
+    def _signed(self, request: Any, context: Context, action: Action) -> SignedRequest:
+        """Return what an organisation asks for, if it may and its signature holds."""
+        organisation = self._organisation(request, context)
+        signed = SignedRequest(organisation, action, request.signed.time, request.signed.signature)
+        verify_request(self._spec, signed)
+        return signed
+
+    def _organisation(self, request: Any, context: Context) -> str:
+        """Return who is calling, after the checks that calls without a session begin with."""
+        organisation = self._roster.organisation(context.auth_context())
+        self._state.verify_study(organisation, request.study_digest)
+        return organisation
 
     def _verified(self, request: Any, context: Context) -> Caller:
-        """Return who is calling, after the checks that every call but Join begins with."""
-        caller = self._roster.caller(context.auth_context())
-        self._state.verify_call(caller, request.study_digest, request.session)
-        return caller
+        """Return who is calling, after the checks that calls of a session begin with."""
+        organisation = self._roster.organisation(context.auth_context())
+        return self._state.verify_call(organisation, request.study_digest, request.session)

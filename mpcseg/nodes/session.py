@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mpcseg.ckks.planner import Plan
 from mpcseg.errors import MpcsegError, StudyAbortedError
 from mpcseg.nodes.client import ComputeClient, Joined
-from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.transport import verify_identity
@@ -23,13 +22,13 @@ class StudySession:
     """A node's place in the study.
 
     Attributes:
-        plan: parameter set and sign polynomials.
+        plan: parameter set, sign polynomials and noise.
         client: the compute node.
         watcher: what it tells.
         joined: what it answered to Join.
     """
 
-    plan: Plan
+    plan: StudyPlan
     client: ComputeClient
     watcher: StudyWatcher
     joined: Joined
@@ -56,10 +55,11 @@ def study_session(
         NodeError: as the compute node, or the way to it, says.
     """
     verify_identity(spec, identity, role)
-    plan = plan_of(spec)
+    plan = study_plan(spec)
     with ComputeClient(
         spec,
         identity,
+        role,
         address,
         parameter_digest=plan.digest,
         progress=progress,

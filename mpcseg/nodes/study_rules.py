@@ -19,8 +19,11 @@ from mpcseg.wire.names import BlobKind, BlobName
 KEY_KINDS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
 BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE)
 
+FIRST_KINDS: tuple[RoundKind, ...] = ("admission", "moments")
+"""How the rounds of every study begin; nothing else comes before, and neither comes again."""
+
 SAME_STUDY = (
-    "All nodes must have the same study file. Compare the digest that `mpcseg plan --study FILE` "
+    "All nodes must have the same agreement. Compare the digest that `mpcseg study show FILE` "
     "shows."
 )
 SAME_VERSION = "Install the same version of mpcseg on all nodes."
@@ -46,14 +49,19 @@ class RoundOrder:
     """What the key node asks for.
 
     Attributes:
-        kind: "moments", "lloyd" or "profile".
-        index: 0 for the moments, then 1, 2, ...
-        sign: degrees of the sign polynomial; empty for the moments.
+        kind: "admission", "moments", "lloyd" or "profile".
+        index: 0 for the admission, 1 for the moments, then 2, 3, ...
+        sign: degrees of the sign polynomial; empty for admission and moments.
     """
 
     kind: RoundKind
     index: int
     sign: tuple[int, ...]
+
+    @property
+    def takes_hyperplanes(self) -> bool:
+        """Whether the round assigns records to clusters."""
+        return self.kind not in FIRST_KINDS
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,9 @@ class StudyRules:
     """What the agreement fixes for the order of a study.
 
     Attributes:
-        study_digest: hex SHA-256 of the study.
-        parameter_digest: hex SHA-256 of the parameter set.
+        study_digest: hex SHA-256 of the agreement.
+        parameter_digest: hex SHA-256 of parameter set and noise.
+        compute: the compute node's organisation.
         key: the key node.
         parties: the party nodes.
         n_features: features per block (d).
@@ -71,10 +80,13 @@ class StudyRules:
         signs: the sign polynomials that a round may ask for, by their degrees.
         max_blocks: blocks that one party may upload.
         slot_ranges: each party's place in a shared block; None where it has blocks of its own.
+        recipients: the organisations that results are sealed to, in the agreement's order.
+        retention: seconds after the last round after which ciphertexts and results are deleted.
     """
 
     study_digest: str
     parameter_digest: str
+    compute: str
     key: Caller
     parties: tuple[Caller, ...]
     n_features: int
@@ -83,6 +95,8 @@ class StudyRules:
     signs: frozenset[tuple[int, ...]]
     max_blocks: int
     slot_ranges: tuple[SlotRange | None, ...]
+    recipients: tuple[str, ...]
+    retention: float
 
     @property
     def n_pairs(self) -> int:
@@ -118,8 +132,8 @@ class StudyRules:
         Raises:
             ProtocolError: it does not.
         """
-        allowed = (*KEY_KINDS, BlobKind.HYPERPLANE) if caller.role is Role.KEY else BLOCK_KINDS
-        if name.kind not in allowed:
+        of_key = (*KEY_KINDS, BlobKind.HYPERPLANE, BlobKind.RESULT)
+        if name.kind not in (of_key if caller.role is Role.KEY else BLOCK_KINDS):
             raise ProtocolError(f"{caller} may not send a blob of kind {name.kind.value}")
 
     def verify_place(self, caller: Caller, name: BlobName, round_index: int) -> None:
@@ -143,10 +157,12 @@ class StudyRules:
                     f"{caller} sends more blocks than the {items} it may",
                     "Raise max_blocks of the compute node (--max-blocks)."
                     if place is None
-                    else "Raise its most_records in the study.",
+                    else "Agree on a larger most_records for it.",
                 )
         if name.kind is BlobKind.FEATURE:
             parts = self.n_features
+        if name.kind is BlobKind.RESULT:
+            items = len(self.recipients)
         if name.kind is BlobKind.HYPERPLANE:
             rounds, items, parts = round_index + 1, self.n_pairs, self.n_features + 1
         last = name.kind is not BlobKind.HYPERPLANE or name.round == round_index
@@ -159,11 +175,15 @@ class StudyRules:
         Raises:
             ProtocolError: not this one; or more rounds than agreed; or a sign not planned.
         """
-        if (order.index == 0) != (order.kind == "moments"):
-            raise ProtocolError("the moments round is the first one, and only that")
-        if order.kind == "moments":
+        due = FIRST_KINDS[order.index] if order.index < len(FIRST_KINDS) else None
+        if order.kind != due and (due is not None or order.kind in FIRST_KINDS):
+            raise ProtocolError(
+                "the admission round is the first one, the moments round the second, "
+                "and neither comes again"
+            )
+        if due is not None:
             if order.sign:
-                raise ProtocolError("the moments round takes no sign polynomial")
+                raise ProtocolError(f"the {order.kind} round takes no sign polynomial")
             return
         if order.sign not in self.signs:
             stages = len(order.sign)

@@ -1,24 +1,20 @@
 """The order of a study as the compute node holds it: a state machine without IO.
 
-Keys, then blocks, then rounds, then the end (docs/protocol.md sections 1, 3 and 5). Every method
-is one thing that a node asks for, raises when it is not its turn, and changes nothing then. Each
-may be repeated: asking again for what has been done is no error, so that a reply may be lost.
+Keys, then blocks, then rounds, then results, then the end (docs/protocol.md sections 1, 3 and 5).
+Every method is one thing that a node or an organisation asks for, raises when it is not its turn,
+and changes nothing then. Each may be repeated: asking again for what has been done is no error, so
+that a reply may be lost.
 
 Runs on: compute node. Nothing here knows gRPC, files or clocks.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-
-from mpcseg.errors import (
-    MpcsegError,
-    ParameterMismatchError,
-    ProtocolError,
-    StudyAbortedError,
-)
+from mpcseg.errors import MpcsegError, ParameterMismatchError, ProtocolError
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.roles import Caller, Role
+from mpcseg.nodes.round_book import Budget, RoundBook
+from mpcseg.nodes.study_course import Phase, StudyCourse
 from mpcseg.nodes.study_rules import (
     BLOCK_KINDS,
     KEY_KINDS,
@@ -29,49 +25,34 @@ from mpcseg.nodes.study_rules import (
     block_names,
     manifest_of,
 )
+from mpcseg.study.closing import KeyDestroyed
 from mpcseg.wire import events
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 
-class Phase(Enum):
-    """How far the study is."""
-
-    KEYS = "waiting for the keys"
-    BLOCKS = "collecting blocks"
-    ROUNDS = "computing"
-    OVER = "over"
-
-
-class StudyState:
+class StudyState(StudyCourse):
     """The study, from the first Join to its end.
 
     Args:
         rules: what the agreement fixes.
         membership: the sessions of its nodes.
+        budget: refuses a round that would overspend.
 
     Attributes:
-        phase: how far the study is.
-        events: everything that nodes have been told, in order.
-        error: why the study was aborted; None as long as it was not.
+        membership: the sessions of its nodes.
         n_blocks: how many blocks each party that is ready has.
     """
 
-    def __init__(self, rules: StudyRules, membership: Membership) -> None:
-        self.rules = rules
+    def __init__(self, rules: StudyRules, membership: Membership, budget: Budget) -> None:
+        super().__init__(rules, RoundBook(rules, budget))
         self.membership = membership
-        self.phase = Phase.KEYS
-        self.events: list[events.Event] = []
-        self.error: MpcsegError | None = None
         self.n_blocks: dict[Caller, int] = {}
         self._attestation: events.KeyAttestation | None = None
         self._manifests: dict[Caller, bytes] = {}
         self._blobs: dict[Caller, dict[BlobName, BlobHeader]] = {
             caller: {} for caller in (rules.key, *rules.parties)
         }
-        self._orders: list[RoundOrder] = []
-        self._releases: dict[BlobName, BlobHeader] = {}
-        self._released = 0
-        self._hundredth = -1
+        self._complete_since: float | None = None
 
     # --- sessions ------------------------------------------------------------------------
 
@@ -86,7 +67,7 @@ class StudyState:
             DuplicateNodeError: a live process has this identity.
             ProtocolError: another process of the key node comes back after the keys were made.
         """
-        self._verify_running()
+        self.verify_running()
         self.rules.verify_claims(caller, claims)
         self.membership.verify_single(caller, claims.instance, now)
         anew = self.membership.is_new_process(caller, claims.instance)
@@ -100,29 +81,47 @@ class StudyState:
             self._blobs[caller].clear()
         return token, anew
 
-    def verify_call(self, caller: Caller, study_digest: str, token: str) -> None:
-        """Check what every call but Join begins with.
+    def verify_study(self, organisation: str, study_digest: str) -> None:
+        """Check that a call is for this study: every call, with or without a session.
+
+        Raises:
+            ParameterMismatchError: it is for another one.
+        """
+        if study_digest != self.rules.study_digest:
+            raise ParameterMismatchError(
+                f"{organisation} made a call for another study", SAME_STUDY
+            )
+
+    def verify_call(self, organisation: str, study_digest: str, token: str) -> Caller:
+        """Check what every call of a session begins with, and return who makes it.
 
         Raises:
             ParameterMismatchError: the call is for another study.
-            DuplicateNodeError: the session is not the caller's.
+            ProtocolError: no node of the organisation has joined.
+            DuplicateNodeError: the session is not one of the organisation's.
             MpcsegError: the study was aborted; the reason.
         """
+        self.verify_study(organisation, study_digest)
         if self.error is not None:
             raise self.error
-        if study_digest != self.rules.study_digest:
-            raise ParameterMismatchError(f"{caller} made a call for another study", SAME_STUDY)
-        self.membership.verify_session(caller, token)
+        return self.membership.caller_of(organisation, token)
 
-    def watch_opened(self, caller: Caller, token: str) -> None:
+    def watch_opened(self, caller: Caller) -> None:
         """Note that a node listens."""
-        told = self.membership.watch_opened(caller, token)
-        if told is not None and self.phase is not Phase.OVER:
+        told = self.membership.watch_opened(caller)
+        if told is not None and self.is_running:
             self.events.append(told)
 
     def tick(self, now: float) -> None:
-        """Give up on nodes that stayed away for too long."""
+        """Close when the retention is over; give up on nodes that stayed away for too long."""
         if self.phase is Phase.OVER:
+            return
+        if self.rounds.is_complete:
+            if self._complete_since is None:
+                self._complete_since = now
+            if now - self._complete_since > self.rules.retention:
+                self.expire()
+        if not self.is_running:
             return
         needed = [self.rules.key, *(p for p in self.rules.parties if p not in self.n_blocks)]
         try:
@@ -139,7 +138,7 @@ class StudyState:
             ProtocolError: this node may not send such a blob, or not now.
             BlobTooLargeError: it belongs to a block over the allowed number.
         """
-        self._verify_running()
+        self.verify_running()
         self.rules.verify_sender(caller, header.name)
         known = self._blobs[caller].get(header.name)
         if known == header:
@@ -157,7 +156,7 @@ class StudyState:
 
         Raises as ``verify_call`` and ``admit`` do: the study may have moved on meanwhile.
         """
-        self.verify_call(caller, self.rules.study_digest, token)
+        self.verify_call(caller.name, self.rules.study_digest, token)
         if not self.admit(caller, header):
             return False
         self._blobs[caller][header.name] = header
@@ -173,9 +172,38 @@ class StudyState:
             if self._attestation is None:
                 raise ProtocolError("the public key is not here yet")
             return self._blobs[self.rules.key][name]
-        if caller.role is Role.KEY and name in self._releases:
-            return self._releases[name]
+        release = self.rounds.header(name)
+        if caller.role is Role.KEY and release is not None:
+            return release
         raise ProtocolError(f"{caller} may not have {name}, or it is not there now")
+
+    def admit_result(self, organisation: str, recipient: str) -> BlobHeader:
+        """Decide about fetching sealed results and return their header.
+
+        Args:
+            organisation: who asks, by its certificate.
+            recipient: whose results it asks for.
+
+        Raises:
+            ProtocolError: it is no recipient, asks for those of another one, or comes too early.
+            StudyClosedError: the results are deleted.
+            MpcsegError: the study was aborted; the reason.
+        """
+        if organisation not in self.rules.recipients:
+            raise ProtocolError(
+                f"{organisation} receives no results of this study",
+                "The agreement names who receives what: mpcseg study show FILE",
+            )
+        if recipient != organisation:
+            raise ProtocolError(f"{organisation} asked for results that are not sealed to it")
+        self.verify_not_over()
+        if self.phase is not Phase.RESULTS:
+            raise ProtocolError(
+                f"there are no results yet: the study is {self.phase.value}",
+                "Fetch them when the study is finished.",
+            )
+        item = self.rules.recipients.index(recipient)
+        return self._blobs[self.rules.key][BlobName(BlobKind.RESULT, item=item)]
 
     # --- steps ---------------------------------------------------------------------------
 
@@ -185,7 +213,7 @@ class StudyState:
         The signature is checked before. Raises ``ProtocolError`` if a key is missing or the
         attestation is for another one.
         """
-        self._verify_running()
+        self.verify_running()
         self._verify_role(caller, Role.KEY, "publish keys")
         if self._attestation == attestation:
             return False
@@ -208,13 +236,13 @@ class StudyState:
             ProtocolError: not its turn, a blob is missing or left over, or the digest of all
                 digests differs.
         """
-        self._verify_running()
+        self.verify_running()
         self._verify_role(caller, Role.PARTY, "commit blocks")
         if caller in self.n_blocks:
             if (self.n_blocks[caller], self._manifests[caller]) != (n_blocks, manifest_sha256):
                 raise ProtocolError(f"{caller} has committed other blocks before")
             return False
-        self._verify_phase(Phase.BLOCKS, "blocks are committed")
+        self.verify_phase(Phase.BLOCKS, "blocks are committed")
         blobs = self._blobs[caller]
         names = block_names(n_blocks, self.rules.n_features) if n_blocks <= len(blobs) else []
         if n_blocks < 1 or set(names) != set(blobs):
@@ -228,7 +256,7 @@ class StudyState:
         self.events.append(events.PartyReady(caller.name))
         if len(self.n_blocks) == len(self.rules.parties):
             self.phase = Phase.ROUNDS
-            self.events.append(events.AllPartiesReady())
+            self.events.append(events.AllPartiesReady(sum(self.n_blocks.values())))
         return True
 
     def open_round(self, caller: Caller, order: RoundOrder) -> bool:
@@ -236,98 +264,93 @@ class StudyState:
 
         Raises:
             ProtocolError: not the key node, not the next round, the one before is still running,
-                more rounds than agreed, or a sign polynomial that was not planned.
+                more rounds than agreed, a sign polynomial that was not planned, or the secret key
+                is destroyed.
+            BudgetError: the round would spend more than was agreed.
         """
-        self._verify_running()
+        self.verify_running()
         self._verify_role(caller, Role.KEY, "open rounds")
-        if order in self._orders:
+        if order in self.rounds.orders:
             return False
-        self._verify_phase(Phase.ROUNDS, "a round is opened")
-        if order.index != len(self._orders) or self._released != len(self._orders):
-            raise ProtocolError(
-                f"round {order.index} was asked for after {len(self._orders)} rounds, "
-                f"of which {self._released} are done"
-            )
-        self.rules.verify_next(self._orders, order)
-        self._orders.append(order)
-        self._releases.clear()
+        self.verify_phase(Phase.ROUNDS, "a round is opened")
+        if self.key_destroyed is not None:
+            raise ProtocolError("a round was asked for after the secret key was destroyed")
+        self.rounds.open(order)
         self._blobs[caller] = {
             name: header for name, header in self._blobs[caller].items() if name.kind in KEY_KINDS
         }
-        self._hundredth = -1
         return True
 
     def round_progress(self, index: int, done: int, total: int) -> None:
         """Tell how far a round is, at most a hundred times."""
-        hundredth = 100 * done // max(total, 1)
-        if self.phase is Phase.ROUNDS and hundredth > self._hundredth:
-            self._hundredth = hundredth
-            self.events.append(events.RoundProgress(index, done, total))
+        if self.phase is Phase.ROUNDS:
+            told = self.rounds.progress(index, done, total)
+            if told is not None:
+                self.events.append(told)
 
     def release(self, index: int, headers: list[BlobHeader]) -> None:
         """A round's masked slot sums are ready for the key node."""
-        if self.phase is not Phase.ROUNDS or index != len(self._orders) - 1:
-            raise ProtocolError(f"round {index} was released out of order")
-        self._released = index + 1
-        self._releases = {header.name: header for header in headers}
-        self.events.append(events.ReleaseReady(index, len(headers)))
+        self.verify_phase(Phase.ROUNDS, f"round {index} was released")
+        self.events.append(self.rounds.release(index, headers))
 
-    def finish(self, caller: Caller) -> None:
-        """The key node has what it needs.
+    def finish(self, caller: Caller, statement: KeyDestroyed) -> bool:
+        """The sealed results are here and the secret key is destroyed; False if said before.
+
+        The statement's signature is checked before.
 
         Raises:
-            ProtocolError: not the key node, or the profile round is not done.
+            ProtocolError: not the key node, the profile round is not done, or a recipient's
+                results are missing.
         """
         self._verify_role(caller, Role.KEY, "finish the study")
-        if self.phase is Phase.OVER and self.error is None:
-            return
-        self._verify_running()
-        if not self._orders or self._orders[-1].kind != "profile" or not self._is_idle:
+        if self.phase is Phase.RESULTS and self.key_destroyed == statement:
+            return False
+        self.verify_running()
+        if not self.rounds.is_complete:
             raise ProtocolError("the study was finished before its profile round was done")
-        self.phase = Phase.OVER
-        self.events.append(events.StudyFinished())
+        results = (BlobName(BlobKind.RESULT, item=i) for i in range(len(self.rules.recipients)))
+        if any(name not in self._blobs[caller] for name in results):
+            raise ProtocolError("the study was finished before all sealed results were uploaded")
+        self.key_destroyed = statement
+        self.phase = Phase.RESULTS
+        self.events.append(events.ResultsReady())
+        return True
 
-    def abort_by(self, caller: Caller, reason: MpcsegError) -> None:
-        """A node stops the study for everybody, if it is not over already."""
-        self.abort(StudyAbortedError(f"{caller} stopped the study: {reason.message}", reason.hint))
+    def report_destroyed(self, caller: Caller, statement: KeyDestroyed) -> None:
+        """The key node has destroyed its secret key, however the study ended; also afterwards.
 
-    def abort(self, error: MpcsegError) -> None:
-        """Stop the study for everybody with this error; the first one counts."""
-        if self.phase is not Phase.OVER:
-            self.phase = Phase.OVER
-            self.error = error
-            self.events.append(events.StudyAborted(error))
+        The statement's signature is checked before; the first one counts.
 
-    # --- checks --------------------------------------------------------------------------
+        Raises:
+            ProtocolError: not the key node.
+        """
+        self._verify_role(caller, Role.KEY, "say that the secret key is destroyed")
+        self.key_destroyed = self.key_destroyed or statement
 
     @property
-    def _is_idle(self) -> bool:
-        return self._released == len(self._orders)
+    def awaits_destruction(self) -> bool:
+        """Whether the key node has a secret key and has not said yet that it is destroyed."""
+        return self._attestation is not None and self.key_destroyed is None
 
-    def _verify_running(self) -> None:
-        if self.error is not None:
-            raise self.error
-        if self.phase is Phase.OVER:
-            raise ProtocolError("the study is finished")
+    # --- checks --------------------------------------------------------------------------
 
     def _verify_role(self, caller: Caller, role: Role, what: str) -> None:
         if caller.role is not role:
             raise ProtocolError(f"{caller} may not {what}")
 
-    def _verify_phase(self, phase: Phase, what: str) -> None:
-        if self.phase is not phase:
-            raise ProtocolError(f"{what} out of place: the study is {self.phase.value}")
-
     def _verify_turn(self, caller: Caller, name: BlobName) -> None:
-        what = f"{name} was sent"
+        what, index = f"{name} was sent", -1
         if name.kind in KEY_KINDS:
-            self._verify_phase(Phase.KEYS, what)
+            self.verify_phase(Phase.KEYS, what)
         elif name.kind in BLOCK_KINDS:
-            self._verify_phase(Phase.BLOCKS, what)
+            self.verify_phase(Phase.BLOCKS, what)
             if caller in self.n_blocks:
                 raise ProtocolError(f"{caller} sent {name} after it committed its blocks")
+        elif name.kind is BlobKind.RESULT:
+            self.verify_phase(Phase.ROUNDS, what)
+            if not self.rounds.is_complete:
+                raise ProtocolError(f"{what} before the last round was done")
         else:
-            self._verify_phase(Phase.ROUNDS, what)
-            if self._is_idle or self._orders[-1].kind == "moments":
-                raise ProtocolError(f"{what}, but no round that takes it is open")
-        self.rules.verify_place(caller, name, len(self._orders) - 1)
+            self.verify_phase(Phase.ROUNDS, what)
+            index = self.rounds.verify_hyperplane_wanted(what)
+        self.rules.verify_place(caller, name, index)

@@ -24,6 +24,11 @@ class PartySummary:
         n_records: records encrypted.
         n_blocks: blocks uploaded.
         n_clipped: values clipped to the agreed bounds, by feature.
+        n_shortened: records clipped to the agreed radius.
+        n_read: rows of the table.
+        n_duplicates: rows left out as they repeat another one.
+        n_without_consent: rows left out for want of the agreed consent.
+        n_opted_out: rows left out as they are on the opt-out list.
     """
 
     seconds: dict[str, float]
@@ -33,6 +38,11 @@ class PartySummary:
     n_records: int
     n_blocks: int
     n_clipped: dict[str, int]
+    n_shortened: int
+    n_read: int
+    n_duplicates: int
+    n_without_consent: int
+    n_opted_out: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class KeySummary:
         peak_rss_mb: largest resident memory.
         decrypted_values: numbers that were decrypted, in all.
         result: what the study found, in scaled space.
+        sealed: results by recipient, as they were uploaded.
     """
 
     seconds: dict[str, float]
@@ -56,6 +67,7 @@ class KeySummary:
     peak_rss_mb: float
     decrypted_values: int
     result: StudyResult
+    sealed: dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -63,14 +75,16 @@ class ComputeSummary:
     """Of the compute node.
 
     Attributes:
-        seconds: keys, collect (from keys to the last party's blocks), rounds, total.
+        seconds: keys, collect (from keys to the last party's blocks), rounds, results (served),
+            total.
         seconds_per_round: evaluation, from the order to the release.
-        bytes_by_link: "party_to_compute", "key_to_compute", "compute_to_party" and
-            "compute_to_key", each by kind.
+        bytes_by_link: "party_to_compute", "key_to_compute", "compute_to_party",
+            "compute_to_key" and "compute_to_recipient", each by kind.
         peak_rss_mb: largest resident memory of the node and its workers together.
         n_blocks: blocks by party.
         n_refused: calls that were refused.
         worker_restarts: worker processes that died and were replaced.
+        ending: why the study was closed: "closed" or "retention".
     """
 
     seconds: dict[str, float]
@@ -80,6 +94,7 @@ class ComputeSummary:
     n_blocks: dict[str, int]
     n_refused: int
     worker_restarts: int
+    ending: str
 
 
 @dataclass

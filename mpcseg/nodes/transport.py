@@ -1,8 +1,8 @@
 """Mutual TLS between the nodes of one study, with every certificate pinned by the study.
 
 The compute node is the only server (docs/protocol.md section 1). It admits the certificates that
-the study names and no others, and learns from the certificate who is calling: what a caller says
-about itself is never asked.
+the agreement names and no others, and learns from the certificate which organisation is calling: a
+caller names its role only, and must hold it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from mpcseg.errors import ConfigError, ListenError, UnknownCertificateError
+from mpcseg.errors import ConfigError, ListenError, ProtocolError, UnknownCertificateError
+from mpcseg.nodes.call_limit import CallLimit
 from mpcseg.nodes.roles import Caller, Role
-from mpcseg.study.identity import Identity, certificate_fingerprint
+from mpcseg.study.certificate import certificate_fingerprint
+from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.blobs import CHUNK_BYTES
 
@@ -34,34 +36,44 @@ _LIMITS = (
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
 )
 
-# More calls at once than the nodes of a study ever make: one watch and a few transfers each.
-_CALLS_PER_NODE = 16
-
 
 class Roster:
-    """The callers that the compute node admits, by certificate fingerprint."""
+    """The organisations that the compute node admits, and the roles that they hold."""
 
     def __init__(self, spec: StudySpec) -> None:
         self.key = Caller(spec.key.name, Role.KEY)
         self.parties = tuple(Caller(card.name, Role.PARTY) for card in spec.parties)
-        self._callers = {spec.key.fingerprint: self.key}
-        for card, caller in zip(spec.parties, self.parties, strict=True):
-            self._callers[card.fingerprint] = caller
+        self._names = {card.fingerprint: card.name for card in spec.organisations}
 
-    def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
-        """Return who is calling, from the certificate that TLS verified.
+    def organisation(self, auth_context: Mapping[str, Iterable[bytes]]) -> str:
+        """Return which organisation is calling, from the certificate that TLS verified.
 
         Raises:
-            UnknownCertificateError: the certificate is not one of the study.
+            UnknownCertificateError: the certificate is not one of the agreement.
         """
         for pem in auth_context.get("x509_pem_cert", ()):
-            caller = self._callers.get(certificate_fingerprint(pem))
-            if caller is not None:
-                return caller
+            name = self._names.get(certificate_fingerprint(pem))
+            if name is not None:
+                return name
         raise UnknownCertificateError(
             "the caller's certificate is not one of this study",
-            "Check that both nodes use the same study file and the certificates it names.",
+            "Check that both nodes use the same agreement and the identities it names.",
         )
+
+    def caller(self, organisation: str, role: Role) -> Caller:
+        """Return the caller that an organisation is in a role.
+
+        Raises:
+            ProtocolError: the agreement does not give it this role.
+        """
+        caller = Caller(organisation, role)
+        if caller not in (self.key, *self.parties):
+            raise ProtocolError(f"the agreement has no {caller}", "Check both nodes' agreements.")
+        return caller
+
+    def n_nodes(self, organisation: str) -> int:
+        """Return how many nodes of an organisation may call at once: its roles, and a person."""
+        return 1 + sum(caller.name == organisation for caller in (self.key, *self.parties))
 
 
 def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
@@ -74,13 +86,14 @@ def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
     if not any(card.fingerprint == identity.fingerprint for card in cards):
         raise ConfigError(
             f"the identity {identity.name} is not a {role.value} node of study {spec.name}",
-            "Use the identity whose certificate stands in the study file for this role.",
+            "Use the identity whose card stands in the agreement for this role.",
         )
 
 
-def make_server(spec: StudySpec) -> grpc.aio.Server:
+def make_server(roster: Roster) -> grpc.aio.Server:
     """Return the compute node's server, without a port or a service yet."""
     return grpc.aio.server(
+        interceptors=[CallLimit(roster.organisation, roster.n_nodes)],
         options=[
             *_LIMITS,
             *_KEEPALIVE,
@@ -89,7 +102,6 @@ def make_server(spec: StudySpec) -> grpc.aio.Server:
             # Two servers must never share one port by accident.
             ("grpc.so_reuseport", 0),
         ],
-        maximum_concurrent_rpcs=_CALLS_PER_NODE * (2 + len(spec.parties)),
     )
 
 
@@ -99,7 +111,7 @@ def listen_on(server: grpc.aio.Server, spec: StudySpec, identity: Identity, addr
     Raises:
         ListenError: the address cannot be listened on.
     """
-    known = b"".join(card.certificate_pem for card in (spec.key, *spec.parties))
+    known = b"".join(card.certificate_pem for card in spec.organisations)
     credentials = grpc.ssl_server_credentials(
         [(identity.private_key_pem, identity.certificate_pem)],
         root_certificates=known,

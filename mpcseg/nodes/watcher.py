@@ -104,7 +104,7 @@ class StudyWatcher:
 
     def _is_wanted(self) -> bool:
         last = self._heard[-1] if self._heard else None
-        over = isinstance(last, events.StudyFinished | events.StudyAborted)
+        over = isinstance(last, events.ResultsReady | events.StudyAborted)
         return not (over or self._stopped or self.error)
 
     def _hear(self, event: events.Event) -> None:
@@ -137,12 +137,13 @@ class _Narrator:
                 self._advance(f"round {index}", done, tasks)
             case events.ReleaseReady():
                 self._finish()
-            case events.NodeAbsent(node, seconds_left):
+            case events.NodeAbsent(node, role, seconds_left):
                 self._progress.message(
-                    f"node {node} does not answer; the study waits {seconds_left:.0f} s for it"
+                    f"{role.value} node {node} does not answer; the study waits "
+                    f"{seconds_left:.0f} s for it"
                 )
-            case events.NodeBack(node):
-                self._progress.message(f"node {node} is back")
+            case events.NodeBack(node, role):
+                self._progress.message(f"{role.value} node {node} is back")
             case events.StudyAborted():
                 self._finish()
 

@@ -7,6 +7,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+DOMAIN_SLACK = 1.05
+"""A record whose coordinates and L2 norm are over their limits by no more than this factor keeps
+|t| <= 1. The admission round turns away what is farther out (docs/protocol.md 5), for a sign
+polynomial explodes just outside."""
+
 
 def cluster_pairs(n_clusters: int) -> list[tuple[int, int]]:
     """All pairs (a, b) of clusters with a < b, in the order every per-pair array has."""
@@ -19,10 +24,10 @@ def hyperplanes(
     """Build the normalised hyperplane of every pair of centroids; the key node runs this.
 
     For clusters a, b the row (u, v) makes t = x·u + v the difference ‖x - c_b‖² - ‖x - c_a‖² in
-    the standardised metric, divided by the largest value M it can have on the domain, so that
-    |t| <= 1 for every x in [-1, 1]^d with ‖x‖ <= radius, and t > 0 where a is nearer. The division
-    is per pair: the band in which a record is shared is then the same fraction of the data's
-    radius for close centroids as for distant ones.
+    the standardised metric, divided by DOMAIN_SLACK times the largest value M it can have on the
+    domain, so that |t| <= 1 for every x with |x_j| <= DOMAIN_SLACK and ‖x‖ <= DOMAIN_SLACK·radius,
+    and t > 0 where a is nearer. The division is per pair: the band in which a record is shared is
+    then the same fraction of the data's radius for close centroids as for distant ones.
 
     Args:
         centers: centroids in scaled space, shape (n_clusters, d).
@@ -42,4 +47,5 @@ def hyperplanes(
     largest = np.minimum(np.abs(u).sum(axis=1), radius * np.linalg.norm(u, axis=1)) + np.abs(v)
     if not np.all(largest > 0):
         raise ValueError("coincident centroids have no hyperplane between them")
-    return np.asarray(np.column_stack([u, v]) / largest[:, None], dtype=np.float64)
+    divisor = DOMAIN_SLACK * largest[:, None]
+    return np.asarray(np.column_stack([u, v]) / divisor, dtype=np.float64)

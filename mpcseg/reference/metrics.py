@@ -56,6 +56,32 @@ def inertia_from_profile(
     return float(((second - 2 * centers * first + centers**2 * size) @ feature_weights).sum())
 
 
+def inertia_from_means(
+    sizes: NDArray[np.float64],
+    means: NDArray[np.float64],
+    centers: NDArray[np.float64],
+    joint_mean: NDArray[np.float64],
+    feature_weights: NDArray[np.float64],
+) -> float:
+    """Inertia from clusters' sizes and means alone; the key node runs this in a noised study.
+
+    In the standardised metric all records together have the inertia n·d around their mean, and
+    the clusters take Σ_a n_a·(‖m_a - μ‖² - ‖m_a - c_a‖²) away from it. The sums of squares of
+    `inertia_from_profile`, and their noise, are not needed.
+
+    Args:
+        sizes: shape (k,).
+        means: of the clusters, shape (k, d).
+        centers: the centroids that assigned, shape (k, d).
+        joint_mean: of all records, μ, shape (d,).
+        feature_weights: 1 / variance of each feature, shape (d,).
+    """
+    between = (means - joint_mean) ** 2 @ feature_weights
+    beside = (means - centers) ** 2 @ feature_weights
+    total = float(sizes.sum()) * len(joint_mean)
+    return max(0.0, total - float(sizes @ (between - beside)))
+
+
 def bits_of_precision(result: ArrayLike, reference: ArrayLike) -> float:
     """Binary digits in which a result agrees with its reference: -log2 of the largest error.
 

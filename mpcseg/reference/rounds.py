@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
-RoundKind = Literal["moments", "lloyd", "profile"]
+RoundKind = Literal["admission", "moments", "lloyd", "profile"]
+
+ADMISSION_RULES = ("bounds", "presence", "padding")
+"""What an admission round's three sums of a party test, in their order."""
 
 
-def sums_shape(kind: RoundKind, n_clusters: int, n_features: int) -> tuple[int, ...]:
+def sums_shape(
+    kind: RoundKind, n_clusters: int, n_features: int, n_parties: int = 0
+) -> tuple[int, ...]:
     """Shape of a round's sums, in the row-major order in which they are released. Any node.
 
     Returns:
+        admission: (n_parties, 3), columns as in :data:`ADMISSION_RULES`.
         moments: (1 + d + d(d+1)/2,): Σp, Σx_j, Σx_j·x_l for j ≤ l.
         lloyd: (k, d + 1): Σw·x_j, then Σw·p.
         profile: (k, 2d + 1): Σw·x_j, Σw·p, Σw·x_j².
     """
     d = n_features
+    if kind == "admission":
+        return (n_parties, len(ADMISSION_RULES))
     if kind == "moments":
         return (1 + d + d * (d + 1) // 2,)
     return (n_clusters, d + 1 if kind == "lloyd" else 2 * d + 1)

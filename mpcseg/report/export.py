@@ -1,4 +1,4 @@
-"""The segment table and the key node's result as files, every value rounded."""
+"""The segment table as files, and a trial's whole result as plain data, every value rounded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from mpcseg.errors import ConfigError
-from mpcseg.report.files import rounded, rounded_rows, write_json, write_text
-from mpcseg.report.model import FeatureSummary, Segment, SegmentTable
+from mpcseg.report.files import jsonable, rounded, rounded_rows, write_json, write_text
+from mpcseg.report.model import FeatureSummary, HiddenSegments, Segment, SegmentTable
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.schedule import StudyResult
+from mpcseg.study.figures import Quality
+from mpcseg.study.outcome import StudyResult
+from mpcseg.study.results import PrivacySpent
 from mpcseg.study.spec import StudySpec
 
 
@@ -28,18 +30,21 @@ def segments_document(table: SegmentTable) -> dict[str, Any]:
     return {
         "study": table.study,
         "n_records": table.n_records,
+        "feature_names": list(table.feature_names),
         "segments": [
             {
                 "segment": segment.number,
                 "cluster": segment.cluster,
-                "size": rounded(segment.size),
-                "share": rounded(segment.share),
+                "size": segment.size,
+                "size_noise": segment.noise,
+                "share": segment.share,
                 "features": {
                     summary.feature: {
-                        "centre": rounded(summary.centre),
-                        "low": rounded(summary.low),
-                        "high": rounded(summary.high),
-                        "deviation": rounded(summary.deviation),
+                        "centre": summary.centre,
+                        "low": _finite(summary.low),
+                        "high": _finite(summary.high),
+                        "deviation": summary.deviation,
+                        "noise": summary.noise,
                     }
                     for summary in segment.features
                 },
@@ -48,6 +53,9 @@ def segments_document(table: SegmentTable) -> dict[str, Any]:
             }
             for segment in table.segments
         ],
+        "hidden": {"n_segments": table.hidden.n_segments, "reason": table.hidden.reason},
+        "privacy": jsonable(table.privacy),
+        "quality": jsonable(table.quality),
     }
 
 
@@ -61,28 +69,41 @@ def write_segments_json(table: SegmentTable, path: Path) -> None:
 
 
 def read_segments_json(path: Path) -> SegmentTable:
-    """Read back what `write_segments_json` wrote, with its rounded values.
+    """Read back what `write_segments_json` wrote.
 
     Raises:
         ConfigError: the file cannot be read, or is not a segment table.
     """
     try:
         document = json.loads(read_bytes(path, "the segment table"))
-        segments = tuple(_segment(entry) for entry in document["segments"])
-        names = tuple(summary.feature for summary in segments[0].features)
-        return SegmentTable(document["study"], document["n_records"], names, segments)
-    except (ValueError, KeyError, IndexError, TypeError):
+        privacy, quality = document["privacy"], document["quality"]
+        if quality is not None:
+            quality = Quality(**{**quality, "notes": tuple(quality["notes"])})
+        return SegmentTable(
+            document["study"],
+            document["n_records"],
+            tuple(document["feature_names"]),
+            tuple(_segment(entry) for entry in document["segments"]),
+            HiddenSegments(**document["hidden"]),
+            None if privacy is None else PrivacySpent(**privacy),
+            quality,
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} is not a segment table", "Take one that mpcseg wrote.") from None
 
 
 def _segment(entry: dict[str, Any]) -> Segment:
+    def number(value: float | None) -> float:
+        return math.nan if value is None else float(value)
+
     summaries = tuple(
         FeatureSummary(
-            name,
-            *(
-                math.nan if values[key] is None else float(values[key])
-                for key in ("centre", "low", "high", "deviation")
-            ),
+            feature=name,
+            centre=number(values["centre"]),
+            low=number(values["low"]),
+            high=number(values["high"]),
+            deviation=number(values["deviation"]),
+            noise=values["noise"],
         )
         for name, values in entry["features"].items()
     )
@@ -93,37 +114,50 @@ def _segment(entry: dict[str, Any]) -> Segment:
         entry["share"],
         entry["is_empty"],
         summaries,
+        entry["size_noise"],
     )
 
 
 def write_segments_csv(table: SegmentTable, path: Path) -> None:
     """Write the segment table as CSV, a row per segment; empty cells where there is no value.
 
+    Segments that are hidden share a last row, which has a text in its first cell only. With noise
+    there are more columns at the end, for its standard deviations.
+
     Raises:
         OutputError: the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [
-        column for name in table.feature_names for column in (name, f"{name} low", f"{name} high")
-    ]
-    writer.writerow(["segment", "size", "share", *columns, "distinguishing"])
+    names = table.feature_names
+    columns = [column for name in names for column in (name, f"{name} low", f"{name} high")]
+    noise = ["size noise", *(f"{name} noise" for name in names)] if table.is_noised else []
+    heading = ["segment", "size", "share", *columns, "distinguishing", *noise]
+    writer.writerow(heading)
     for segment in table.segments:
         values = [
-            rounded(value)
+            value
             for summary in segment.features
             for value in (summary.centre, summary.low, summary.high)
         ]
-        cells = ["" if value is None else f"{value:.15g}" for value in values]
-        size, share = rounded(segment.size), rounded(segment.share)
+        stds = [segment.noise, *(summary.noise for summary in segment.features)]
         writer.writerow(
-            [segment.number, f"{size:.15g}", f"{share:.15g}", *cells, "; ".join(_remarks(segment))]
+            [
+                segment.number,
+                *(_number(value) for value in (segment.size, segment.share, *values)),
+                "; ".join(_remarks(segment)),
+                *(_number(std) for std in stds[: len(noise)]),
+            ]
         )
+    if table.hidden.n_segments:
+        writer.writerow([str(table.hidden), *[""] * (len(heading) - 1)])
     write_text(path, text.getvalue())
 
 
 def result_document(spec: StudySpec, result: StudyResult) -> dict[str, Any]:
-    """Everything that a study released, as plain data; stays at the key node unless it is sent on.
+    """Everything that the key node knows of a study, small segments too, as plain data.
+
+    For trials on one's own data, such as the demo; never for what an organisation is sent.
 
     Centres are in scaled space (each feature in [-1, 1]) but for ``cluster_centers``, which are in
     original units.
@@ -171,3 +205,11 @@ def result_document(spec: StudySpec, result: StudyResult) -> dict[str, Any]:
 
 def _remarks(segment: Segment) -> list[str]:
     return [f"{summary.feature} {summary.remark}" for summary in segment.distinguishing]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.15g}"

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mpcseg.errors import OutputError
+from mpcseg.privacy.release import significant
 
 # CKKS results carry their decryption error in the low digits, and that error tells about the key
-# (docs/protocol.md section 7): what leaves the key node is rounded well above it.
+# (docs/protocol.md section 7): even trials on one's own data are rounded well above it. What is
+# sent to an organisation is rounded to the agreed digits before (`mpcseg.study.figures`).
 SIGNIFICANT_DIGITS = 5
 
 # In the key node's folder of results.
@@ -27,7 +29,7 @@ def rounded(value: float, digits: int = SIGNIFICANT_DIGITS) -> float | None:
     """A value to a few significant digits; None where it is not a finite number."""
     if not math.isfinite(value):
         return None
-    return float(f"{value:.{digits}g}") + 0.0  # + 0.0 turns -0.0 into 0.0
+    return significant(value, digits)
 
 
 def rounded_rows(values: Any) -> Any:

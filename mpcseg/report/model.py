@@ -1,17 +1,17 @@
 """The segment table as data: sizes, centres and spreads in original units, and what stands out.
 
-Made at the key node from the released sums of the last round (docs/protocol.md section 5), and by
-nothing else: no record is needed for it.
+Made of the results that an organisation has received, and of nothing else; what is hidden in them
+is not here either.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from mpcseg.study.schedule import StudyResult
-from mpcseg.study.spec import FeatureSpec, StudySpec
+from mpcseg.errors import AgreementError
+from mpcseg.study.figures import FeatureFigures, Quality, SegmentFigures
+from mpcseg.study.results import PrivacySpent, Results
 
 # In standard deviations of all records: below the first, a segment does not stand out in a
 # feature; from the second on it stands out strongly.
@@ -31,6 +31,7 @@ class FeatureSummary:
         high: mean plus one standard deviation, likewise. Both are NaN for an empty segment.
         deviation: the segment's mean minus that of all records, in standard deviations of all
             records, after the transform.
+        noise: standard deviation of the noise in ``centre``; None without noise.
     """
 
     feature: str
@@ -38,6 +39,7 @@ class FeatureSummary:
     low: float
     high: float
     deviation: float
+    noise: float | None = None
 
     @property
     def remark(self) -> str:
@@ -50,7 +52,7 @@ class FeatureSummary:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment.
+    """One segment that is shown.
 
     Attributes:
         number: from 1, by size, the largest first.
@@ -59,6 +61,7 @@ class Segment:
         share: of all records, between 0 and 1.
         is_empty: no record belongs here; the centre is where the centroid was left.
         features: one summary per feature, in the study's order.
+        noise: standard deviation of the noise in ``size``; None without noise.
     """
 
     number: int
@@ -67,6 +70,7 @@ class Segment:
     share: float
     is_empty: bool
     features: tuple[FeatureSummary, ...]
+    noise: float | None = None
 
     @property
     def distinguishing(self) -> tuple[FeatureSummary, ...]:
@@ -76,58 +80,97 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class HiddenSegments:
+    """Segments that are not shown.
+
+    Attributes:
+        n_segments: how many.
+        reason: why, in words that fit each of them; empty for none.
+    """
+
+    n_segments: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """As people read it."""
+        noun = "segment" if self.n_segments == 1 else "segments"
+        return f"hidden ({self.n_segments} {noun}, {self.reason})"
+
+
+@dataclass(frozen=True)
 class SegmentTable:
-    """All segments of a study.
+    """All segments of a study, as far as they are shown.
 
     Attributes:
         study: the study's name.
-        n_records: over all parties.
+        n_records: over all parties; None where no segment can be shown.
         feature_names: in the study's order.
         segments: by number.
+        hidden: those that are not shown.
+        privacy: what was spent of the privacy budget; None if it is not told.
+        quality: how good the segments are; None if it is not told.
     """
 
     study: str
-    n_records: int
+    n_records: int | None
     feature_names: tuple[str, ...]
     segments: tuple[Segment, ...]
+    hidden: HiddenSegments = HiddenSegments()
+    privacy: PrivacySpent | None = None
+    quality: Quality | None = None
+
+    @property
+    def is_noised(self) -> bool:
+        """Whether sizes and centres have noise."""
+        return any(segment.noise is not None for segment in self.segments)
 
 
-def segment_table(spec: StudySpec, result: StudyResult) -> SegmentTable:
-    """The segment table of a finished study; runs at the key node.
+def segment_table(results: Results) -> SegmentTable:
+    """The segment table in an organisation's results.
 
     Args:
-        spec: the study.
-        result: what the schedule made of the released sums.
+        results: as they were opened.
+
+    Raises:
+        AgreementError: this organisation does not receive the report.
     """
-    deviations = (result.segment_means - result.feature_means) / np.sqrt(
-        np.diag(result.feature_covariance)
-    )
-    order = np.argsort(-np.asarray(result.segment_sizes), kind="stable")
-    segments: list[Segment] = []
-    for number, cluster in enumerate(order.tolist(), start=1):
-        size = max(float(result.segment_sizes[cluster]), 0.0)
-        means, spreads = result.segment_means[cluster], result.segment_spreads[cluster]
-        # How the schedule marks a segment that nobody belongs to.
-        is_empty = not spreads.any() and np.array_equal(means, result.cluster_centers[cluster])
-        if is_empty:
-            spreads = np.full_like(spreads, np.nan)
-        summaries = tuple(
-            _summary(feature, float(mean), float(spread), 0.0 if is_empty else float(deviation))
-            for feature, mean, spread, deviation in zip(
-                spec.features, means, spreads, deviations[cluster], strict=True
-            )
+    report = results.report
+    if report is None:
+        raise AgreementError(
+            f"'{results.recipient}' receives the centroids of '{results.study}' only, no report",
+            "Who receives what is in the agreement: mpcseg study show.",
         )
-        share = size / result.n_records
-        segments.append(Segment(number, cluster, size, share, is_empty, summaries))
-    return SegmentTable(spec.name, result.n_records, spec.feature_names, tuple(segments))
+    return SegmentTable(
+        study=results.study,
+        n_records=report.n_records,
+        feature_names=results.features,
+        segments=tuple(_segment(results.features, figures) for figures in report.segments),
+        hidden=HiddenSegments(report.n_hidden, report.hidden_reason),
+        privacy=results.privacy,
+        quality=report.quality,
+    )
 
 
-def _summary(feature: FeatureSpec, mean: float, spread: float, deviation: float) -> FeatureSummary:
-    low, centre, high = feature.unscale([mean - spread, mean, mean + spread])
+def _segment(names: tuple[str, ...], figures: SegmentFigures) -> Segment:
+    return Segment(
+        number=figures.number,
+        cluster=figures.cluster,
+        size=figures.size,
+        share=figures.share,
+        is_empty=all(feature.low is None for feature in figures.features),
+        features=tuple(
+            _summary(name, feature) for name, feature in zip(names, figures.features, strict=True)
+        ),
+        noise=figures.noise,
+    )
+
+
+def _summary(name: str, figures: FeatureFigures) -> FeatureSummary:
     return FeatureSummary(
-        feature.name,
-        float(centre),
-        max(float(low), feature.lower) if np.isfinite(low) else float("nan"),
-        min(float(high), feature.upper) if np.isfinite(high) else float("nan"),
-        deviation,
+        feature=name,
+        centre=figures.centre,
+        low=math.nan if figures.low is None else figures.low,
+        high=math.nan if figures.high is None else figures.high,
+        deviation=figures.deviation,
+        noise=figures.noise,
     )

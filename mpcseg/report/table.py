@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.report.model import FeatureSummary, Segment, SegmentTable
+from mpcseg.text import one_line
 
 _REMARK_STYLES = {
     "very high": "bold green",
@@ -36,22 +37,23 @@ class SegmentsView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield what fits the screen."""
         table = self._table
-        yield Text(f"Segments of {table.study}: {plain(table.n_records)} customers", style="italic")
+        title = f"Segments of {table.study}"
+        if table.n_records is not None:
+            title += f": {plain(table.n_records)} customers"
+        yield Text(title, style="italic")
         waiting = list(table.segments)
         while waiting:
             n_shown = _fitting(table, waiting, options.max_width)
             yield self._grid(waiting[:n_shown])
             del waiting[:n_shown]
-        yield Text(
-            "Centre, below it the range of mean ± one standard deviation; original units.",
-            style="dim",
-        )
-        yield Text(
-            "Sizes are sums of approximate assignment weights, so that they can miss the number of "
-            "customers by a little.",
-            style="dim",
-        )
+        for line in _legend(table):
+            yield Text(line, style="dim")
         yield from (_sentence(segment) for segment in table.segments)
+        if table.hidden.n_segments:
+            text = str(table.hidden)
+            yield Text(text[0].upper() + text[1:] + ".")
+        if table.quality is not None:
+            yield from (Text(f"Note: {one_line(note)}") for note in table.quality.notes)
 
     def _grid(self, segments: Sequence[Segment]) -> Table:
         grid = Table(show_lines=True)
@@ -90,12 +92,37 @@ def plain(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _legend(table: SegmentTable) -> Iterator[str]:
+    if table.segments:
+        yield "Centre, below it the range of mean ± one standard deviation; original units."
+        yield (
+            "Sizes are sums of approximate assignment weights, so that they can miss the number of "
+            "customers by a little."
+        )
+    if table.is_noised:
+        yield (
+            "± beside a size or a centre is the standard deviation of the noise in it, which "
+            "protects single customers."
+        )
+    spent = table.privacy
+    if spent is not None and spent.epsilon is not None and spent.delta is not None:
+        yield f"Privacy budget spent: epsilon {spent.epsilon:.4g}, delta {spent.delta:.4g}."
+    elif spent is not None:
+        yield "No noise was added: the numbers are those of the customers, rounded."
+
+
 def _heading(segment: Segment) -> tuple[str, str]:
-    return f"segment {segment.number}", f"{segment.size:,.0f} ({segment.share:.1%})"
+    size = f"{segment.size:,.0f}{_noise(segment.noise)}"
+    return f"segment {segment.number}", f"{size} ({segment.share:.1%})"
+
+
+def _noise(std: float | None) -> str:
+    return "" if std is None else f" ± {plain(std)}"
 
 
 def _cell(summary: FeatureSummary) -> Text:
     cell = Text(plain(summary.centre), style=_REMARK_STYLES.get(summary.remark, ""))
+    cell.append(_noise(summary.noise), style="not bold dim")
     return cell.append(f"\n{plain(summary.low)} – {plain(summary.high)}", style="dim")
 
 

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 
+_CHECK_PATH = "Check the path and the working directory."
+
+# Documents come from other organisations: a reader must not be drowned by one.
+DOCUMENT_BYTES = 1 << 20
+
+
 def read_bytes(
-    path: Path, what: str, *, hint: str = "Check the path and the working directory."
+    path: Path, what: str, *, hint: str = _CHECK_PATH, limit: int = DOCUMENT_BYTES
 ) -> bytes:
     """The content of a file that a configuration names.
 
@@ -27,12 +33,14 @@ def read_bytes(
         path: the file.
         what: what the file is, for the error ("the study file").
         hint: what to do where it is absent.
+        limit: bytes that it may have.
 
     Raises:
-        ConfigError: the file is absent or cannot be read.
+        ConfigError: the file is absent, cannot be read or is too large.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
     except FileNotFoundError:
         raise ConfigError(f"{what} {path} does not exist", hint) from None
     except OSError as error:
@@ -40,26 +48,37 @@ def read_bytes(
             f"{what} {path} cannot be read: {error.strerror or 'unknown reason'}",
             "Check that it is a file and that this user may read it.",
         ) from None
+    if len(content) > limit:
+        raise ConfigError(
+            f"{what} {path} is larger than {limit // 1024} kB", "Check that it is the right file."
+        )
+    return content
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
+def read_toml(
+    path: Path, what: str, *, hint: str = _CHECK_PATH, limit: int = DOCUMENT_BYTES
+) -> dict[str, Any]:
     """A TOML file as plain data.
 
     Args:
         path: the file.
         what: what the file is, for the error ("the study file").
+        hint: what to do where it is absent.
+        limit: bytes that it may have.
 
     Raises:
-        ConfigError: the file is absent, cannot be read or is not TOML.
+        ConfigError: the file is absent, cannot be read, is too large or is not TOML.
     """
-    content = read_bytes(path, what)
+    content = read_bytes(path, what, hint=hint, limit=limit)
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigError(f"{what} {path} is not UTF-8 text", "Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for numbers without end
+        reason = error if isinstance(error, tomllib.TOMLDecodeError) else "too long or too deep"
         raise ConfigError(
-            f"{what} {path} is not valid TOML: {error}", "Compare it with the template in parties/."
+            f"{what} {path} is not valid TOML: {reason}",
+            "Compare it with the template in parties/.",
         ) from None
 
 

@@ -1,129 +1,185 @@
-"""A node's identity: one P-256 key with a self-signed certificate.
+"""An organisation's identity: its private keys, and the card that the others know it by.
 
-The same certificate serves for both ends of mutual TLS and for signatures. The others know it by
-its place in the study file, so that no certificate authority is needed: each certificate is its
-own root.
+Three keys, each for one thing: P-256 with a self-signed certificate for TLS, Ed25519 for
+signatures, ML-KEM-768 with X25519 for results that are sealed to it. An organisation that runs two
+nodes of a study uses the same identity on both machines.
 """
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
+import base64
+import errno
 import os
 import re
+import secrets
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, x25519
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from mpcseg.errors import ConfigError, KeyFingerprintError
+from mpcseg.errors import ConfigError, PassphraseError
+from mpcseg.study import sealing
+from mpcseg.study.card import (
+    CARD_SUFFIX,
+    NODE_NAME,
+    PublicCard,
+    card_text,
+    load_card,
+    signed_bytes,
+)
+from mpcseg.study.certificate import (
+    MAKE_NEW,
+    certificate_fingerprint,
+    certificate_name,
+    general_name,
+    load_certificate,
+    self_signed,
+    verify_certificate,
+)
 from mpcseg.study.documents import read_bytes
 
+__all__ = [
+    "CERTIFICATE_FILE",
+    "DEFAULT_DAYS",
+    "PRIVATE_KEYS_FILE",
+    "Identity",
+    "card_path",
+    "certificate_fingerprint",
+    "is_locked",
+    "load_identity",
+    "new_identity",
+    "verify_certificate",
+]
+
 CERTIFICATE_FILE = "certificate.pem"
-PRIVATE_KEY_FILE = "private_key.pem"
+PRIVATE_KEYS_FILE = "private_keys.pem"
 DEFAULT_DAYS = 730
 
-# The certificate must be valid already at a partner whose clock runs behind.
-_CLOCK_SKEW = datetime.timedelta(hours=1)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST = re.compile(
-    r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+# PEM's own stretching of a passphrase is 2048 rounds of PBKDF2, a matter of seconds for a machine
+# that guesses; scrypt with these numbers takes 128 MB and a good part of a second per guess.
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**17, 8, 1
+_SALT_BYTES = 16
+_SALT_LINE = re.compile(rb"^scrypt-salt: ([A-Za-z0-9+/=]+)$", re.MULTILINE)
+_BLOCK = re.compile(
+    rb"-----BEGIN (?P<kind>(?:ENCRYPTED )?PRIVATE KEY)-----\n.*?\n-----END (?P=kind)-----\n",
+    re.DOTALL,
 )
+_LOCKED = b"ENCRYPTED PRIVATE KEY-----"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A node's name, certificate and private key.
+    """An organisation's name and keys. What is private is left out of ``repr``.
 
     Attributes:
-        name: the node's name, as in the study file.
+        name: the organisation's name, as in the agreement.
         certificate_pem: public.
-        private_key_pem: never leaves the node; left out of ``repr``.
+        private_key_pem: of the certificate, for TLS; not encrypted in memory.
+        private_signing_key: Ed25519, raw.
+        private_sealing_key: raw, as in `mpcseg.study.sealing`.
     """
 
     name: str
     certificate_pem: bytes
     private_key_pem: bytes = field(repr=False)
+    private_signing_key: bytes = field(repr=False)
+    private_sealing_key: bytes = field(repr=False)
+
+    @cached_property
+    def card(self) -> PublicCard:
+        """What the others know this organisation by."""
+        signing_key = ed25519.Ed25519PrivateKey.from_private_bytes(self.private_signing_key)
+        return PublicCard(
+            name=self.name,
+            certificate_pem=self.certificate_pem,
+            signing_key=signing_key.public_key().public_bytes_raw(),
+            sealing_key=sealing.public_sealing_key(self.private_sealing_key),
+        )
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate (DER), 64 hex digits."""
-        return certificate_fingerprint(self.certificate_pem)
+        return self.card.fingerprint
 
-    def sign(self, data: bytes) -> bytes:
-        """An ECDSA signature (P-256, SHA-256, DER) over ``data``."""
-        key = serialization.load_pem_private_key(self.private_key_pem, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConfigError(f"the private key of '{self.name}' is not an elliptic-curve key")
-        return key.sign(data, ec.ECDSA(hashes.SHA256()))
+    def sign(self, purpose: str, data: bytes) -> bytes:
+        """Sign for one purpose; `mpcseg.study.card.verify_signature` checks it.
 
+        Args:
+            purpose: a few words (ASCII) that keep signatures of different meaning apart.
+            data: what is signed.
 
-def certificate_fingerprint(certificate_pem: bytes) -> str:
-    """SHA-256 of a certificate's DER, 64 hex digits.
+        Returns:
+            An Ed25519 signature, 64 bytes.
+        """
+        key = ed25519.Ed25519PrivateKey.from_private_bytes(self.private_signing_key)
+        return key.sign(signed_bytes(purpose, data))
 
-    Raises:
-        ConfigError: not a PEM certificate.
-    """
-    return _certificate(certificate_pem).fingerprint(hashes.SHA256()).hex()
+    def open_sealed(self, sealed: bytes, info: bytes) -> bytes:
+        """Decrypt what was sealed to this organisation's card.
 
+        Args:
+            sealed: made by `mpcseg.study.sealing.seal`.
+            info: the same as when it was sealed.
 
-def verify_signature(certificate_pem: bytes, data: bytes, signature: bytes) -> None:
-    """Check an ECDSA signature made by `Identity.sign`.
-
-    Raises:
-        KeyFingerprintError: the signature was not made over these bytes by this certificate's key.
-        ConfigError: not a certificate of the kind that `new_identity` makes.
-    """
-    public_key = _certificate(certificate_pem).public_key()
-    if not isinstance(public_key, ec.EllipticCurvePublicKey):
-        raise ConfigError("a certificate's key is not an elliptic-curve key", _MAKE_NEW)
-    try:
-        public_key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise KeyFingerprintError(
-            "a signature does not belong to the certificate that should have made it",
-            "Compare the certificates' fingerprints with the other organisations, by telephone.",
-        ) from None
+        Raises:
+            SealError: sealed for somebody else, for something else, or changed on the way.
+        """
+        return sealing.open_sealed(self.private_sealing_key, sealed, info)
 
 
 def new_identity(
-    name: str, folder: Path, hosts: Sequence[str] = (), *, days: int = DEFAULT_DAYS
+    name: str,
+    folder: Path,
+    hosts: Sequence[str] = (),
+    *,
+    days: int = DEFAULT_DAYS,
+    passphrase: str | None = None,
 ) -> Identity:
-    """Make a key and a self-signed certificate, and save both.
+    """Make an organisation's keys, certificate and card, and save them.
 
     Args:
-        name: the node's name; becomes the certificate's common name.
-        folder: made where absent; receives `CERTIFICATE_FILE` and `PRIVATE_KEY_FILE` (mode 0600).
-        hosts: DNS names and IP addresses under which others reach this node. A compute node needs
-            them; nodes that only dial out do not.
+        name: the organisation's name; becomes the certificate's common name.
+        folder: made where absent; receives `PRIVATE_KEYS_FILE` (mode 0600), `CERTIFICATE_FILE` and
+            the card, ``NAME.card``.
+        hosts: DNS names and IP addresses under which others reach this organisation's compute
+            node. Organisations whose nodes only dial out need none.
         days: how long the certificate is valid.
+        passphrase: encrypts the private keys on disk.
 
     Raises:
         ConfigError: the name or a host is impossible, or the folder holds an identity already.
     """
     _verify_name(name)
-    names = [_general_name(host) for host in hosts]
+    names = [general_name(host) for host in hosts]
+    if passphrase is not None and not passphrase:
+        raise PassphraseError("the passphrase is empty", "Choose a long one, or none at all.")
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _self_signed(name, key, names, days)
     identity = Identity(
         name,
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
+        self_signed(name, key, names, days),
+        _pem(key, serialization.NoEncryption()),
+        ed25519.Ed25519PrivateKey.generate().private_bytes_raw(),
+        sealing.new_sealing_key(),
+    )
+    card = card_text(identity.card, identity.sign("card", identity.card.canonical))
+    files = (
+        (folder / PRIVATE_KEYS_FILE, _private_text(identity, passphrase), 0o600),
+        (folder / CERTIFICATE_FILE, identity.certificate_pem, 0o644),
+        (card_path(folder, name), card.encode(), 0o644),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_new(folder / PRIVATE_KEY_FILE, identity.private_key_pem, 0o600)
-        _write_new(folder / CERTIFICATE_FILE, identity.certificate_pem, 0o644)
+        for path, _, _ in files:
+            if path.exists():  # before anything is written; a race still ends in the same error
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        for path, content, mode in files:
+            _write_new(path, content, mode)
     except FileExistsError as error:
         raise ConfigError(
             f"{error.filename} exists already",
@@ -137,173 +193,149 @@ def new_identity(
     return identity
 
 
-def load_identity(folder: Path) -> Identity:
-    """Read and check a node's own identity.
+def load_identity(folder: Path, passphrase: str | None = None) -> Identity:
+    """Read and check an organisation's own identity.
 
     Args:
         folder: where `new_identity` saved it.
+        passphrase: the one that it was saved with; not looked at where there was none.
 
     Raises:
-        ConfigError: a file is absent or unreadable, others may read the private key, key and
-            certificate do not belong together, or the certificate is not one that
-            `verify_certificate` accepts.
+        ConfigError: a file is absent or unreadable, others may read the private keys, the files do
+            not belong together, or the certificate is not one that `verify_certificate` accepts.
+        PassphraseError: the private keys are locked, and the passphrase is absent or wrong.
     """
-    certificate_pem = read_bytes(folder / CERTIFICATE_FILE, "the certificate")
-    key_path = folder / PRIVATE_KEY_FILE
-    private_key_pem = read_bytes(key_path, "the private key")
-    if stat.S_IMODE(key_path.stat().st_mode) & 0o077:
+    certificate_path = folder / CERTIFICATE_FILE
+    certificate_pem = read_bytes(certificate_path, "the certificate", hint=_NO_IDENTITY)
+    certificate = load_certificate(certificate_pem, f"the certificate {certificate_path}")
+    content = _read_private(folder)
+    tls, signing, kem, curve = _private_keys(folder / PRIVATE_KEYS_FILE, content, passphrase)
+    verify_certificate(certificate_pem, f"the certificate {certificate_path}")
+    name = certificate_name(certificate_pem)
+    card = load_card(card_path(folder, name))
+    identity = Identity(
+        name,
+        certificate_pem,
+        _pem(tls, serialization.NoEncryption()),
+        signing.private_bytes_raw(),
+        kem.private_bytes_raw() + curve.private_bytes_raw(),
+    )
+    if tls.public_key() != certificate.public_key() or identity.card != card:
         raise ConfigError(
-            f"the private key {key_path} may be read by other users",
-            f"Run: chmod 600 {key_path}; make a new identity if others had access.",
+            f"{PRIVATE_KEYS_FILE}, {CERTIFICATE_FILE} and {card_path(folder, name).name} in "
+            f"{folder} do not belong together",
+            "Take all three files from the same call of: mpcseg identity new",
         )
-    certificate = _certificate(certificate_pem, folder / CERTIFICATE_FILE)
-    _verify_pair(certificate, private_key_pem, folder)
-    verify_certificate(certificate_pem, f"the certificate {folder / CERTIFICATE_FILE}")
-    common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(common_names) != 1:
-        raise ConfigError(f"the certificate {folder / CERTIFICATE_FILE} has no name", _MAKE_NEW)
-    return Identity(str(common_names[0].value), certificate_pem, private_key_pem)
+    return identity
 
 
-def verify_certificate(certificate_pem: bytes, what: str) -> None:
-    """Check that a certificate is of the kind that `new_identity` makes, and valid today.
-
-    TLS takes each certificate of a study as its own root. One that is an authority would let in
-    whatever else its owner signs, and so would a second one in the same file, which no fingerprint
-    shows.
-
-    Args:
-        certificate_pem: PEM text.
-        what: names it in the error ("the certificate of 'alder'").
+def is_locked(folder: Path) -> bool:
+    """Whether an identity's private keys need a passphrase.
 
     Raises:
-        ConfigError: not one certificate, an authority's, with a key that is not P-256, or not
-            valid today.
+        ConfigError: the private keys are absent or unreadable, or others may read them.
     """
-    certificate = _certificate(certificate_pem)
-    if certificate_pem.count(b"-----BEGIN ") != 1:
-        raise ConfigError(f"{what} holds more than one certificate", _MAKE_NEW)
-    key = certificate.public_key()
-    if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
-        raise ConfigError(f"{what} has a key that is not of the kind P-256", _MAKE_NEW)
-    # Said outright: where a certificate says nothing of it, TLS libraries may take it for one.
-    if not _is_no_authority(certificate):
-        raise ConfigError(
-            f"{what} may be an authority's: it does not say CA:FALSE, and could vouch for others",
-            _MAKE_NEW,
-        )
-    now = datetime.datetime.now(datetime.UTC)
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not begin <= now <= end:
-        raise ConfigError(
-            f"{what} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d} only",
-            f"Check this machine's clock. {_MAKE_NEW}",
-        )
+    return _LOCKED in _read_private(folder)
 
 
-_MAKE_NEW = "Make a new identity with: mpcseg identity new"
-
-
-def _is_no_authority(certificate: x509.Certificate) -> bool:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return False
-    return not found.value.ca
+def card_path(folder: Path, name: str) -> Path:
+    """Where an identity's card is kept."""
+    return folder / f"{name}{CARD_SUFFIX}"
 
 
 def _verify_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NODE_NAME.strip("^$"), name):
         raise ConfigError(
-            f"'{name}' cannot be a node's name",
+            f"'{name}' cannot be an organisation's name",
             "Use letters, digits, '.', '_' and '-', beginning with a letter or digit (64 at most).",
         )
 
 
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        if not _HOST.fullmatch(host):
-            raise ConfigError(
-                f"'{host}' is neither an IP address nor a host name",
-                "Give it without a port, such as hub.example.org or 192.0.2.7.",
-            ) from None
-        return x509.DNSName(host)
+def _read_private(folder: Path) -> bytes:
+    path = folder / PRIVATE_KEYS_FILE
+    content = read_bytes(path, "the private keys", hint=_NO_IDENTITY)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigError(
+            f"the private keys {path} may be read by other users",
+            f"Run: chmod 600 {path}; make a new identity if others had access.",
+        )
+    return content
 
 
-def _self_signed(
-    name: str, key: ec.EllipticCurvePrivateKey, hosts: list[x509.GeneralName], days: int
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + datetime.timedelta(days=days))
-        # Not an authority: whoever trusts this certificate trusts it alone, and nothing it signs.
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=False,
-                crl_sign=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(
-            x509.ExtendedKeyUsage(
-                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            ),
-            critical=False,
-        )
+def _private_text(identity: Identity, passphrase: str | None) -> bytes:
+    """The file of private keys: a PEM block for each."""
+    seed, curve = identity.private_sealing_key[:-32], identity.private_sealing_key[-32:]
+    keys = (
+        serialization.load_pem_private_key(identity.private_key_pem, None),
+        ed25519.Ed25519PrivateKey.from_private_bytes(identity.private_signing_key),
+        mlkem.MLKEM768PrivateKey.from_seed_bytes(seed),
+        x25519.X25519PrivateKey.from_private_bytes(curve),
     )
-    if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-    return builder.sign(key, hashes.SHA256())
+    head = f"# The private keys of {identity.name}. Keep this file to yourselves.\n".encode()
+    how: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        salt = secrets.token_bytes(_SALT_BYTES)
+        head += b"scrypt-salt: " + base64.b64encode(salt) + b"\n"
+        how = serialization.BestAvailableEncryption(_stretched(passphrase, salt))
+    return head + b"".join(_pem(key, how) for key in keys)
 
 
-def _certificate(pem: bytes, path: Path | None = None) -> x509.Certificate:
+def _private_keys(path: Path, content: bytes, passphrase: str | None) -> list[Any]:
+    """P-256, Ed25519, ML-KEM-768 and X25519, in this order."""
+    kinds = (
+        ec.EllipticCurvePrivateKey,
+        ed25519.Ed25519PrivateKey,
+        mlkem.MLKEM768PrivateKey,
+        x25519.X25519PrivateKey,
+    )
+    blocks = [match.group() for match in _BLOCK.finditer(content)]
+    password = _password(path, content, passphrase)
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError:
-        where = f"the certificate {path}" if path else "a certificate"
-        if b"PRIVATE KEY-----" in pem:
-            raise ConfigError(
-                f"{where} is wanted, and the file is a private key",
-                f"Name {CERTIFICATE_FILE}. A private key that others have seen must be replaced "
-                "by a new identity.",
+        keys = [serialization.load_pem_private_key(block, password) for block in blocks]
+    except (ValueError, TypeError):  # broken; or some with, some without a passphrase
+        if password is not None:
+            raise PassphraseError(
+                f"the private keys {path} do not open with this passphrase", _GIVE_PASSPHRASE
             ) from None
-        raise ConfigError(f"{where} is not a PEM certificate", _MAKE_NEW) from None
+        keys = []
+    if len(keys) != len(kinds) or not all(map(isinstance, keys, kinds)):
+        raise ConfigError(f"{path} is not a file of private keys of this version", MAKE_NEW)
+    return list(keys)
 
 
-def _verify_pair(certificate: x509.Certificate, private_key_pem: bytes, folder: Path) -> None:
+def _password(path: Path, content: bytes, passphrase: str | None) -> bytes | None:
+    """What the PEM blocks are encrypted under; None where they are not."""
+    if _LOCKED not in content:
+        return None
+    found = _SALT_LINE.search(content)
+    if found is None:
+        raise ConfigError(f"{path} is not a file of private keys of this version", MAKE_NEW)
+    if not passphrase:
+        raise PassphraseError(f"the private keys {path} are locked", _GIVE_PASSPHRASE)
     try:
-        key = serialization.load_pem_private_key(private_key_pem, password=None)
-    except (ValueError, TypeError):  # not a key; or one with a password
-        raise ConfigError(
-            f"the private key {folder / PRIVATE_KEY_FILE} is not a PEM key without a password",
-            _MAKE_NEW,
-        ) from None
-    if key.public_key() != certificate.public_key():
-        raise ConfigError(
-            f"{PRIVATE_KEY_FILE} and {CERTIFICATE_FILE} in {folder} do not belong together",
-            "Take both files from the same call of: mpcseg identity new",
-        )
+        salt = base64.b64decode(found[1], validate=True)
+    except ValueError:
+        raise ConfigError(f"the salt in {path} is not base64 text", MAKE_NEW) from None
+    return _stretched(passphrase, salt)
+
+
+def _stretched(passphrase: str, salt: bytes) -> bytes:
+    stretch = Scrypt(salt=salt, length=32, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
+    return base64.b64encode(stretch.derive(passphrase.encode("utf-8", "surrogateescape")))
+
+
+def _pem(key: Any, how: serialization.KeySerializationEncryption) -> bytes:
+    pem: bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how
+    )
+    return pem
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     """Write a file that must not exist yet, with its mode from the first byte on."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
+
+
+_NO_IDENTITY = "Name the folder that `mpcseg identity new` made."
+_GIVE_PASSPHRASE = "Give the passphrase at the prompt or in MPCSEG_PASSPHRASE."  # noqa: S105

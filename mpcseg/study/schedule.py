@@ -1,30 +1,35 @@
 """The rounds of a study as a state machine without IO: what the key node decides, and when.
 
-docs/protocol.md sections 3 to 5 and 9. Only the key node runs this. It asks for one round at a
-time and is fed the decrypted sums of that round:
+docs/protocol.md sections 3 to 5 and 9, docs/privacy.md. Only the key node runs this. It asks for
+one round at a time and is fed the decrypted sums of that round:
 
-    moments  →  lloyd (blunt sign)  →  lloyd (sharp sign)  →  profile
+    admission  →  moments  →  lloyd (blunt sign)  →  lloyd (sharp sign)  →  profile
 
-1. The *moments* round gives means and covariance; from them follow the feature weights 1/sd² and
+1. The *admission* round shows, party by party, whether the ciphertexts keep to the agreed domain.
+   If one party's do not, the study ends here.
+2. The *moments* round gives means and covariance; from them follow the feature weights 1/sd² and
    the starting centroids.
-2. *lloyd* rounds move the centroids. The first two fifths use the blunt sign, or fewer if the
+3. *lloyd* rounds move the centroids. The first two fifths use the blunt sign, or fewer if the
    centroids rest before; the rest use the sharp one. They end when no centroid moves by more than
    the tolerance, or after ``n_rounds``. The last step is a plain one.
-3. The *profile* round assigns once more, by the final centroids, for sizes, means, spreads and
+4. The *profile* round assigns once more, by the final centroids, for sizes, means, spreads and
    inertia.
+
+In a noised study all lloyd rounds are made, with the sharp sign (the blunt one's weights need 9 %
+more noise), the last two steps are plain, and the final centroids are means over three rounds. What
+is made of noised sums is in `mpcseg.study.estimation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcseg.errors import ConfigError, ConstantFeatureError, ProtocolError, TooFewRecordsError
+from mpcseg.errors import ConfigError, ProtocolError
+from mpcseg.privacy.budget import NoisePlan
 from mpcseg.reference.hyperplanes import hyperplanes
-from mpcseg.reference.metrics import inertia_from_profile
 from mpcseg.reference.moments import Moments
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.reference.sign import sign_for
@@ -36,99 +41,32 @@ from mpcseg.study.centroids import (
     split_largest,
     splitting_axis,
 )
+from mpcseg.study.checks import verify_admission, verify_enough_records, verify_features_vary
+from mpcseg.study.estimation import Means, Totals, noised_means, repaired_moments, shrinkage
+from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
+from mpcseg.study.segments import Centroids, segments_from_profile
 from mpcseg.study.start import starting_centers
+
+__all__ = ["RoundRecord", "RoundRequest", "Schedule", "StudyResult"]
 
 # Largest centre move, in standard deviations, at which the centroids are at rest. Lloyd's error
 # is quadratic in the distance to the optimum: 1e-3 is far below a part in 10,000 of the inertia.
 TOLERANCE = 1e-3
 # Where blunt rounds rest is 0.05 to 0.1 away from where sharp ones do: no need to settle first.
 BLUNT_TOLERANCE = 0.02
-# Under this variance in scaled space a feature is constant but for the errors of its encryption.
-CONSTANT_VARIANCE = 1e-8
-# Error of a decrypted sum, whatever the number of records: ten times the largest seen, 4e-4 per
-# block. Divided by n it is the variance that a constant feature can seem to have.
-SUM_ERROR = 5e-3
 # A feature this narrow in its bounds makes most |t| too small for the sign (section 4).
 NARROW_DEVIATION = 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class RoundRequest:
-    """What the key node asks of the compute node in one round.
-
-    Attributes:
-        index: 0 for the moments round, then counting up.
-        kind: which sums are wanted.
-        sign: degrees of the composite sign; empty for the moments round.
-        hyperplanes: shape (n_pairs, d + 1), to be encrypted; None for the moments round.
-    """
-
-    index: int
-    kind: RoundKind
-    sign: tuple[int, ...]
-    hyperplanes: NDArray[np.float64] | None
-
-
-@dataclass(frozen=True, eq=False)
-class RoundRecord:
-    """What one round came to. Holds no centroid.
-
-    Attributes:
-        index: as in the request.
-        kind: as in the request.
-        sign: as in the request.
-        shift: largest plain move of a centroid, in standard deviations; lloyd rounds only.
-        n_records: records of all parties together.
-        sizes: sum of the assignment weights per cluster, shape (k,); None for the moments round.
-        notes: what was out of the ordinary (empty cluster, coincident centroids, …), or an end.
-    """
-
-    index: int
-    kind: RoundKind
-    sign: tuple[int, ...]
-    shift: float | None
-    n_records: int
-    sizes: NDArray[np.float64] | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class StudyResult:
-    """What a finished study gives, all in scaled space.
-
-    Attributes:
-        cluster_centers: centroids after the lloyd rounds, by which the profile round assigned,
-            shape (k, d).
-        segment_sizes: sums of the assignment weights, shape (k,). They add up to about
-            ``n_records`` only: a record near three borders weighs a little more or less than 1.
-            Every record also weighs up to ± error/2 of the sign in clusters it is far from; with
-            clusters many times farther apart than wide, that shows in spreads and inertia.
-        segment_means: weighted means, shape (k, d); the centroid for an empty segment.
-        segment_spreads: weighted standard deviations, shape (k, d); 0 for an empty segment.
-        inertia: of the profile round's weights, in the standardised metric.
-        n_records: records of all parties together.
-        feature_means: joint means, shape (d,).
-        feature_covariance: joint covariance, shape (d, d).
-        feature_weights: 1 / variance of each feature, shape (d,).
-        starting_centers: where the lloyd rounds began, shape (k, d).
-        n_iter: lloyd rounds made.
-        converged: whether the centroids came to rest before the rounds ran out.
-        history: one record per round, moments and profile included.
-    """
-
-    cluster_centers: NDArray[np.float64]
-    segment_sizes: NDArray[np.float64]
-    segment_means: NDArray[np.float64]
-    segment_spreads: NDArray[np.float64]
-    inertia: float
-    n_records: int
-    feature_means: NDArray[np.float64]
-    feature_covariance: NDArray[np.float64]
-    feature_weights: NDArray[np.float64]
-    starting_centers: NDArray[np.float64]
-    n_iter: int
-    converged: bool
-    history: tuple[RoundRecord, ...]
+# Noise beyond this many standard deviations comes up once in 10^15 draws.
+NOISE_DEVIATIONS = 8.0
+# In a noised study: rounds over which the final centroids are averaged, and how many of them come
+# after plain steps (docs/privacy.md).
+AVERAGED = 3
+PLAIN_STEPS = 2
+# Twice a count's noise over the mean count from which on an empty cluster cannot be told.
+LARGEST_COUNT_NOISE = 0.1
+# A last move is at rest if its square is at most this many times the noise in the mean moved to; on
+# average, noise alone makes it twice that, for the mean moved from has as much.
+REST_IN_NOISE = 6.0
 
 
 class Schedule:
@@ -138,25 +76,33 @@ class Schedule:
         n_clusters: k, at least 2.
         n_rounds: lloyd rounds at most, at least 1.
         feature_names: the agreed features in order; named in errors and notes.
+        parties: blocks that each party uploaded (an upper bound will do), by name, in the order of
+            the agreement; one that breaks the rules is named in the error.
+        slots: of a block.
         blunt: degrees of the composite sign of the early rounds.
         sharp: degrees of the composite sign of the late rounds and the profile round.
         seed: of the draw of the starting centroids; not secret.
+        noise: what is added to every sum; has the agreed radius.
         tolerance: largest move in standard deviations at which the rounds end.
 
     Raises:
-        ConfigError: for fewer than two clusters, no round or no feature.
+        ConfigError: for fewer than two clusters, no round, no feature, or a noise plan of another
+            shape.
         ValueError: for degrees that have no cached sign polynomial.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the terms of an agreement
         self,
         *,
         n_clusters: int,
         n_rounds: int,
         feature_names: Sequence[str],
+        parties: Mapping[str, int],
+        slots: int,
         blunt: tuple[int, ...],
         sharp: tuple[int, ...],
         seed: int,
+        noise: NoisePlan,
         tolerance: float = TOLERANCE,
     ) -> None:
         if n_clusters < 2:
@@ -165,26 +111,38 @@ class Schedule:
             raise ConfigError(f"n_rounds is {n_rounds}", "Ask for one round or more.")
         if not feature_names:
             raise ConfigError("the study has no features", "Name at least one feature.")
+        planned = (noise.n_clusters, noise.n_rounds, noise.n_features, noise.n_parties)
+        if planned != (n_clusters, n_rounds, len(feature_names), len(parties)):
+            raise ConfigError(
+                f"the noise plan is for {planned} clusters, rounds, features and parties",
+                "Make it from the same agreement.",
+            )
         self._k, self._d = n_clusters, len(feature_names)
         self._names = tuple(feature_names)
+        self._parties, self._slots = dict(parties), slots
         self._n_rounds, self._tolerance, self._seed = n_rounds, tolerance, seed
         self._blunt, self._sharp = sign_for(blunt), sign_for(sharp)
+        self._noise = noise
         # Two fifths, measured on real tables: fewer blunt rounds cost key switches, more leave
         # the sharp rounds too few steps to settle.
-        self._n_blunt = 2 * n_rounds // 5
+        self._n_blunt = 0 if noise.is_noised else 2 * n_rounds // 5
 
         self._history: list[RoundRecord] = []
         self._result: StudyResult | None = None
-        self._request: RoundRequest | None = RoundRequest(0, "moments", (), None)
+        self._request: RoundRequest | None = RoundRequest(0, "admission", (), None)
         self._sign = self._blunt if self._n_blunt else self._sharp
         self._made = 0
         self._converged = False
         self._previous_step: NDArray[np.float64] | None = None
+        self._estimates: list[Means] = []
         # Set by the moments round.
+        self._n_records: int
         self._moments: Moments
+        self._totals: Totals
         self._weights: NDArray[np.float64]
         self._start: NDArray[np.float64]
         self._centers: NDArray[np.float64]
+        self._center_stds: NDArray[np.float64]
         self._last_means: NDArray[np.float64]
 
     def request(self) -> RoundRequest | None:
@@ -195,7 +153,8 @@ class Schedule:
         """Take the decrypted sums of the current request and decide the next one.
 
         Args:
-            sums: moments: shape (1 + d + d(d + 1)/2,); lloyd: (k, d + 1); profile: (k, 2d + 1).
+            sums: admission: shape (n_parties, 3); moments: (1 + d + d(d + 1)/2,); lloyd:
+                (k, d + 1); profile: (k, 2d + 1).
 
         Returns:
             What the round came to.
@@ -203,14 +162,18 @@ class Schedule:
         Raises:
             ProtocolError: if no round is open, or the sums have a wrong shape or values that no
                 records can have. The schedule is unchanged then.
-            TooFewRecordsError: if all parties together have fewer records than clusters.
+            AdmissionError: if a party's records are not in the agreed domain.
+            TooFewRecordsError: if all parties together have fewer records than clusters, or than
+                the noise lets see.
             ConstantFeatureError: if a feature does not vary.
         """
         if self._request is None:
             raise ProtocolError("sums arrived after the last round of the study")
         checked = self._verified(self._request, np.asarray(sums, dtype=np.float64))
-        if self._request.kind == "moments":
-            record = self._receive_moments(checked)
+        if self._request.kind == "admission":
+            record = self._receive_admission(self._request, checked)
+        elif self._request.kind == "moments":
+            record = self._receive_moments(self._request, checked)
         elif self._request.kind == "lloyd":
             record = self._receive_lloyd(self._request, checked)
         else:
@@ -227,100 +190,137 @@ class Schedule:
             raise ProtocolError("the study has no result before its profile round")
         return self._result
 
+    def _stds(self, request: RoundRequest) -> NDArray[np.float64]:
+        """Standard deviations of the noise in the sums of a request, in their shape."""
+        return self._noise.effective_stds(request.kind, request.sign)
+
     def _verified(self, request: RoundRequest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of a request if records in the domain can have them."""
         k, d = self._k, self._d
-        wanted = sums_shape(request.kind, k, d)
+        wanted = sums_shape(request.kind, k, d, len(self._parties))
         if sums.shape != wanted:
             raise ProtocolError(
                 f"round {request.index} ({request.kind}) has {wanted} sums, not {sums.shape}"
             )
-        if request.kind == "moments":
-            largest = max(float(sums[0]), 0.0)
+        if request.kind == "admission":
+            largest = np.inf  # judged by limits of its own
+        elif request.kind == "moments":
+            largest = max(float(sums[0]), 0.0) + NOISE_DEVIATIONS * float(self._stds(request)[0])
         else:
             # |x| <= 1 and a weight is a product of k - 1 factors of at most 1 + error/2.
             error = sign_for(request.sign).error
-            largest = self._moments.n_records * float((1 + error / 2) ** (k - 1))
+            n_records = self._moments.n_records + NOISE_DEVIATIONS * self._count_std
+            largest = n_records * float((1 + error / 2) ** (k - 1))
         # 5 % and one record of allowance for the errors of the encrypted evaluation.
-        if not np.all(np.isfinite(sums)) or np.abs(sums).max() > 1.05 * largest + 1:
+        allowed = 1.05 * largest + 1 + NOISE_DEVIATIONS * self._stds(request)
+        if not np.all(np.isfinite(sums)) or np.any(np.abs(sums) > allowed):
             raise ProtocolError(
                 f"the sums of round {request.index} ({request.kind}) cannot be those of records",
                 "The nodes' keys or parameters do not match, or the precision is exhausted.",
             )
         return sums
 
-    def _receive_moments(self, sums: NDArray[np.float64]) -> RoundRecord:
+    def _receive_admission(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
+        verify_admission(sums, self._parties, self._slots, self._noise)
+        record = RoundRecord(request.index, request.kind, request.sign, None, 0, None, ())
+        self._open("moments", record)
+        return record
+
+    def _receive_moments(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
+        stds = self._stds(request)
         n_records = round(float(sums[0]))
-        if n_records < self._k:
-            raise TooFewRecordsError(
-                f"all parties together have {max(n_records, 0)} "
-                f"{'record' if n_records == 1 else 'records'} for {self._k} clusters",
-                "Ask for fewer clusters.",
-            )
-        moments = Moments.from_sums(sums, self._d)
+        verify_enough_records(n_records, self._k, float(stds[0]))
+        if self._noise.is_noised:
+            moments = repaired_moments(sums, stds, self._d)
+        else:
+            moments = Moments.from_sums(sums, self._d)
+            verify_features_vary(self._names, moments)
         variances = np.diag(moments.covariance)
-        for name, variance in zip(self._names, variances, strict=True):
-            if variance < CONSTANT_VARIANCE + SUM_ERROR / n_records:
-                raise ConstantFeatureError(
-                    f"feature {name!r} has the same value in all records of all parties",
-                    "Leave it out, or agree on tighter bounds if it does vary a little.",
-                )
         notes = [
             f"feature {name!r} fills little of its bounds; tighter ones sharpen the assignment"
             for name, variance in zip(self._names, variances, strict=True)
-            if np.sqrt(variance) < NARROW_DEVIATION
+            if np.sqrt(variance) <= NARROW_DEVIATION
         ]
-        self._moments = moments
-        self._weights = 1 / variances
+        self._n_records, self._moments, self._weights = n_records, moments, 1 / variances
+        order = [*range(1, self._d + 1), 0]
+        self._totals = Totals(sums[order], stds[order])
+        self._count_std = float(stds[0])
         start = starting_centers(moments, self._k, np.random.default_rng(self._seed))
         self._start, moved = separate(start, self._weights)
         notes += [f"starting centroid {b} coincided with another and was set apart" for b in moved]
         self._centers = self._last_means = self._start
-        record = RoundRecord(0, "moments", (), None, n_records, None, tuple(notes))
-        self._close(record, "lloyd")
+        self._center_stds = np.zeros_like(self._start)
+        record = RoundRecord(
+            request.index, request.kind, request.sign, None, n_records, None, tuple(notes)
+        )
+        self._open("lloyd", record)
         return record
 
     def _receive_lloyd(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
-        sizes = sums[:, -1]
-        filled = sizes > emptiness_threshold(self._moments.n_records, self._sign.error)
-        means = self._centers.copy()
-        means[filled] = np.clip(sums[filled, :-1] / sizes[filled, None], -1.0, 1.0)
-        step = means - self._centers
+        corrected, stds = self._totals.correct(sums, self._stds(request))
+        sizes = corrected[:, -1]
+        threshold = emptiness_threshold(self._moments.n_records, self._sign.error)
+        means = noised_means(corrected, stds, threshold, self._centers)
+        step = means.values - self._centers
         shift = float(lengths(step, self._weights).max())
         self._made += 1
         notes: list[str] = []
 
-        is_sharp = self._sign is self._sharp
-        self._converged = is_sharp and bool(filled.all()) and shift < self._tolerance
-        finished = self._converged or self._made == self._n_rounds
-        if finished:
-            self._centers = means
-        else:
-            factor = relaxation(step, self._previous_step, self._weights)
-            self._centers = np.clip(self._centers + factor * step, -1.0, 1.0)
-        self._previous_step = step
-        self._refill(filled, means, sizes, finished, notes)
-        self._last_means = np.where(filled[:, None], means, self._last_means)
+        self._converged = bool(means.filled.all()) and self._is_at_rest(step, means)
+        ends_early = self._converged and not self._noise.is_noised
+        finished = ends_early or self._made == self._n_rounds
+        self._move(step, means, finished=finished)
+        self._refill(means, sizes, finished, notes)
+        self._last_means = np.where(means.filled[:, None], means.values, self._last_means)
         self._centers, moved = separate(self._centers, self._weights)
         notes += [f"centroid {b} coincided with another and was set apart" for b in moved]
 
         if self._made >= self._n_blunt or shift < BLUNT_TOLERANCE:
             self._sign = self._sharp
-        if self._converged:
+        if ends_early:
             notes.append(f"converged: no centroid moved by {self._tolerance:g} or more")
         elif finished:
             notes.append("stopped: all rounds are made")
         record = RoundRecord(
-            request.index, "lloyd", request.sign, shift,
-            self._history[0].n_records, sizes.copy(), tuple(notes),
+            request.index, request.kind, request.sign, shift, self._n_records, sizes.copy(),
+            tuple(notes),
         )  # fmt: skip
-        self._close(record, "profile" if finished else "lloyd")
+        self._open("profile" if finished else "lloyd", record)
         return record
+
+    def _is_at_rest(self, step: NDArray[np.float64], means: Means) -> bool:
+        """Whether the centroids have stopped, or move by no more than the noise in their means."""
+        if self._noise.is_noised:
+            explained = np.where(np.isfinite(means.stds), means.stds, 0.0) ** 2 @ self._weights
+            return bool((lengths(step, self._weights) ** 2 <= REST_IN_NOISE * explained).all())
+        is_sharp = self._sign is self._sharp
+        return is_sharp and float(lengths(step, self._weights).max()) < self._tolerance
+
+    def _move(self, step: NDArray[np.float64], means: Means, *, finished: bool) -> None:
+        """Move the centroids by a round's step: looking ahead at first, plainly at the end."""
+        is_plain = finished
+        if self._noise.is_noised:
+            is_plain = self._made > self._n_rounds - PLAIN_STEPS
+            factor = 1.0 if is_plain else shrinkage(step, means.stds, self._weights)
+            kept = factor * step
+            self._estimates.append(Means(self._centers + kept, means.filled, means.stds))
+        else:
+            kept = step
+        if is_plain:
+            self._centers = self._centers + kept
+        else:
+            ahead = relaxation(step, self._previous_step, self._weights)
+            self._centers = np.clip(self._centers + ahead * kept, -1.0, 1.0)
+        self._previous_step = step
+        if finished and self._noise.is_noised:
+            last = self._estimates[-AVERAGED:]
+            self._centers = np.mean([means.values for means in last], axis=0)
+            variances = np.sum([means.stds**2 for means in last], axis=0)
+            self._center_stds = np.sqrt(variances) / len(last)
 
     def _refill(
         self,
-        filled: NDArray[np.bool_],
-        means: NDArray[np.float64],
+        means: Means,
         sizes: NDArray[np.float64],
         finished: bool,
         notes: list[str],
@@ -329,14 +329,17 @@ class Schedule:
 
         One that left its records by over-relaxation returns to its last mean. Any other is
         reseeded in the largest cluster, but keeps its place when no lloyd round is left to
-        make use of it.
+        make use of it, or when the noise does not let tell whether it is empty.
         """
+        filled = means.filled
         if filled.all() or not filled.any():
             return
         remaining = np.where(filled, sizes, 0.0)
-        displacement = splitting_axis(self._moments, means[filled], sizes[filled])
+        displacement = splitting_axis(self._moments, means.values[filled], sizes[filled])
         for a in np.flatnonzero(~filled).tolist():
-            if not np.array_equal(self._last_means[a], means[a]):
+            if self._is_averaging or self._hides_small_clusters:
+                notes.append(f"cluster {a} is empty or lost in the noise and kept its place")
+            elif not np.array_equal(self._last_means[a], means.values[a]):
                 self._centers[a] = self._last_means[a]
                 notes.append(f"cluster {a} was empty and returned to its last mean")
             elif finished:
@@ -348,28 +351,43 @@ class Schedule:
                 self._last_means[a] = self._centers[a]
                 notes.append(f"cluster {a} was empty and was reseeded by splitting {largest}")
 
+    @property
+    def _is_averaging(self) -> bool:
+        """Whether the centroids of this round go into the final ones of a noised study."""
+        return self._noise.is_noised and self._made > self._n_rounds - AVERAGED
+
+    @property
+    def _hides_small_clusters(self) -> bool:
+        """Whether noise is so large that an empty cluster cannot be told from a small one."""
+        std = float(self._noise.effective_stds("lloyd", self._sharp.degrees)[0, -1])
+        return 2 * std > LARGEST_COUNT_NOISE * self._n_records / self._k
+
     def _receive_profile(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
-        d = self._d
-        sizes = sums[:, d]
-        filled = sizes > emptiness_threshold(self._moments.n_records, self._sign.error)
-        divisor = np.where(filled, sizes, 1.0)[:, None]
-        means = np.where(filled[:, None], sums[:, :d] / divisor, self._centers)
-        variances = np.where(filled[:, None], sums[:, d + 1 :] / divisor - means**2, 0.0)
-        notes = tuple(f"segment {a} is empty" for a in np.flatnonzero(~filled))
-        n_records = self._history[0].n_records
-        record = RoundRecord(
-            request.index, "profile", request.sign, None, n_records, sizes.copy(), notes
+        moments = self._moments
+        found = segments_from_profile(
+            sums,
+            self._stds(request),
+            Centroids(self._centers, self._center_stds, moments.mean, self._weights),
+            self._totals,
+            emptiness_threshold(moments.n_records, self._sign.error),
         )
-        self._close(record, None)
+        notes = tuple(f"segment {a} is empty" for a in np.flatnonzero(~found.filled))
+        record = RoundRecord(
+            request.index, request.kind, request.sign, None,
+            self._n_records, found.sizes.copy(), notes,
+        )  # fmt: skip
+        self._open(None, record)
         self._result = StudyResult(
             cluster_centers=self._centers,
-            segment_sizes=sizes.copy(),
-            segment_means=means,
-            segment_spreads=np.sqrt(np.maximum(variances, 0.0)),
-            inertia=inertia_from_profile(sums, self._centers, self._weights),
-            n_records=n_records,
-            feature_means=self._moments.mean,
-            feature_covariance=self._moments.covariance,
+            segment_sizes=found.sizes.copy(),
+            segment_means=found.means,
+            segment_spreads=found.spreads,
+            size_stds=found.size_stds,
+            mean_stds=found.mean_stds,
+            inertia=found.inertia,
+            n_records=self._n_records,
+            feature_means=moments.mean,
+            feature_covariance=moments.covariance,
             feature_weights=self._weights,
             starting_centers=self._start,
             n_iter=self._made,
@@ -378,13 +396,15 @@ class Schedule:
         )
         return record
 
-    def _close(self, record: RoundRecord, following: RoundKind | None) -> None:
+    def _open(self, following: RoundKind | None, record: RoundRecord) -> None:
         """Enter a finished round in the history and open the next one."""
         self._history.append(record)
+        index = record.index + 1
         if following is None:
             self._request = None
-            return
-        sign = self._sharp if following == "profile" else self._sign
-        radius = float(np.sqrt(self._d))
-        planes = hyperplanes(self._centers, self._weights, radius)
-        self._request = RoundRequest(record.index + 1, following, sign.degrees, planes)
+        elif following == "moments":
+            self._request = RoundRequest(index, following, (), None)
+        else:
+            sign = self._sharp if following == "profile" else self._sign
+            planes = hyperplanes(self._centers, self._weights, self._noise.radius)
+            self._request = RoundRequest(index, following, sign.degrees, planes)

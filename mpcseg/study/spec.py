@@ -1,49 +1,58 @@
-"""The study: what all nodes agree on before a key is made.
+"""What the organisations of a study agree on; its digest pins all of it.
 
-A study file names the features with their bounds, the number of clusters and rounds, and every
-node with its certificate. Its digest, which each node compares, pins all of it.
+Features with their bounds, the number of clusters and rounds, the noise, what may be shown to whom
+and for how long, and every organisation with its card. How it is written down and signed is in
+`mpcseg.study.agreement`.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import rfc8785
 from pydantic import (
+    AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
-from mpcseg.errors import ConfigError
-from mpcseg.study.documents import check, read_bytes, read_toml
-from mpcseg.study.identity import certificate_fingerprint, verify_certificate
+from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard, showable
 
 Array = npt.NDArray[np.float64]
 
-# Node names become folder names and certificate subjects; feature names become column headings,
-# where a leading =, +, - or @ would be run as a formula by a spreadsheet.
-NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-FeatureName = Annotated[str, StringConstraints(pattern=r"^\w[^\x00-\x1f\x7f-\x9f]{0,63}$")]
+# Feature names become column headings, where a leading =, +, - or @ would be run as a formula by a
+# spreadsheet.
+FeatureName = Annotated[str, StringConstraints(pattern=r"^\w.{0,63}$"), AfterValidator(showable)]
 
-# Canonical JSON (RFC 8785) carries integers as doubles, so that larger seeds would collide.
-LARGEST_SEED = 2**53 - 1
+# Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
+LARGEST_INTEGER = 2**53 - 1
+
+NO_NOISE_SENTENCE = (
+    "We know that the key node sees exact sums of every round, and that they can give away single "
+    "records."
+)
+"""What an agreement without noise must say, word for word."""
 
 # Relative width of the transformed bounds under which rounding of a double would show.
 _LEAST_WIDTH = 1e-9
 
-_DIGEST_FORMAT = "mpcseg study 1"
-_SAY_NONE = "say none, and mind that exact sums are released in every round"
-_FROZEN = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+# A radius is written down in decimals.
+_ROUNDING = 1e-9
+
+# Below, noise drowns everything; above, it is too little to speak of protection.
+_EPSILONS = (0.001, 20)
+
+_FORMAT = "mpcseg agreement 1"
 
 
 class FeatureSpec(BaseModel):
@@ -56,7 +65,7 @@ class FeatureSpec(BaseModel):
         upper: largest value, in original units; what lies above is clipped.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     name: FeatureName
     transform: Literal["identity", "log1p"] = "identity"
@@ -65,8 +74,6 @@ class FeatureSpec(BaseModel):
 
     @model_validator(mode="after")
     def _bounds_make_sense(self) -> Self:
-        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
-            raise ValueError("a bound is not a finite number")
         if self.lower >= self.upper:
             raise ValueError(
                 f"the lower bound ({self.lower:g}) is not below the upper bound ({self.upper:g})"
@@ -113,36 +120,8 @@ class FeatureSpec(BaseModel):
         return float(low), float(high)
 
 
-class NodeCard(BaseModel):
-    """A node of the study: its name and the certificate by which the others know it.
-
-    Attributes:
-        name: unique in the study.
-        certificate_pem: the certificate's PEM text.
-    """
-
-    model_config = _FROZEN
-
-    name: NodeName
-    certificate_pem: bytes
-
-    @field_validator("certificate_pem")
-    @classmethod
-    def _is_a_certificate(cls, pem: bytes) -> bytes:
-        try:
-            certificate_fingerprint(pem)
-        except ConfigError as error:  # pydantic adds the node's name to a ValueError only
-            raise ValueError(error.message) from None
-        return pem
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the certificate (DER), 64 hex digits."""
-        return certificate_fingerprint(self.certificate_pem)
-
-
-class PartyCard(NodeCard):
-    """A party node.
+class PartyCard(PublicCard):
+    """An organisation as a party: it brings records.
 
     Attributes:
         most_records: how many records it brings at most. Parties whose numbers are small enough
@@ -150,63 +129,222 @@ class PartyCard(NodeCard):
             own.
     """
 
-    most_records: int | None = Field(default=None, ge=1)
+    most_records: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
+
+    @cached_property
+    def public(self) -> PublicCard:
+        """The card alone."""
+        return PublicCard.model_validate(self.model_dump(exclude={"most_records"}))
 
 
-class StudySpec(BaseModel):
-    """Everything that the nodes of a study agree on.
+class Consent(BaseModel):
+    """Which records may take part at all.
 
     Attributes:
-        name: the study's name.
-        n_clusters: how many segments to look for, at least 2.
-        n_rounds: how many Lloyd rounds at most; they stop earlier once the centroids stand still.
-        features: what is clustered on, in this order everywhere.
-        parameter_set: ``planned`` lets the planner choose; or a set's name.
-        epsilon: privacy budget of what is released. ``none``, the only value so far, means that
-            exact sums are released in every round; it must be written out.
-        seed: of the key node's random choices (starting centroids), for a repeatable study.
-        compute: the compute node.
-        key: the key node.
-        parties: the party nodes.
+        column: the column that says so.
+        value: what must stand there, as text.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
-    name: NodeName
-    n_clusters: int = Field(ge=2)
-    n_rounds: int = Field(ge=1)
-    features: tuple[FeatureSpec, ...] = Field(min_length=1)
-    epsilon: Literal["none"]
-    parameter_set: str = "planned"
-    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    compute: NodeCard
-    key: NodeCard
-    parties: tuple[PartyCard, ...] = Field(min_length=1)
+    column: FeatureName
+    value: Line
+
+
+class Privacy(BaseModel):
+    """The noise on everything that the key node decrypts, and the budget for all of it together.
+
+    Attributes:
+        epsilon: the budget, or ``none`` for exact sums.
+        delta: the probability with which the guarantee may fail.
+        acknowledgement: `NO_NOISE_SENTENCE` where epsilon is ``none``, else empty.
+    """
+
+    model_config = FROZEN
+
+    epsilon: float | Literal["none"] = 1.0
+    delta: float = Field(default=1e-6, ge=1e-15, le=1e-3)
+    acknowledgement: str = ""
 
     @field_validator("epsilon", mode="before")
     @classmethod
-    def _adds_no_noise(cls, epsilon: object) -> object:
-        if epsilon != "none":
-            raise ValueError(f"{epsilon} is not possible: this version adds no noise; {_SAY_NONE}")
+    def _is_a_number_or_none(cls, epsilon: object) -> object:
+        is_number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
+        low, high = _EPSILONS
+        if epsilon != "none" and not (is_number and low <= cast("float", epsilon) <= high):
+            raise ValueError(f'must be a number from {low:g} to {high:g}, or "none"')
         return epsilon
 
     @model_validator(mode="after")
-    def _names_and_certificates_are_unique(self) -> Self:
-        _refuse_repeats("two features are named", [feature.name for feature in self.features])
-        _refuse_repeats("two nodes are named", [node.name for node in self.nodes])
-        seen: dict[str, str] = {}
-        for node in self.nodes:
-            if node.fingerprint in seen:
-                raise ValueError(
-                    f"nodes '{seen[node.fingerprint]}' and '{node.name}' have the same certificate"
-                )
-            seen[node.fingerprint] = node.name
+    def _is_acknowledged(self) -> Self:
+        if self.epsilon == "none" and self.acknowledgement != NO_NOISE_SENTENCE:
+            raise ValueError(
+                f'without noise the acknowledgement must be, word for word: "{NO_NOISE_SENTENCE}"'
+            )
+        if self.is_noised and self.acknowledgement:
+            raise ValueError('an acknowledgement belongs to epsilon = "none" only')
         return self
 
     @property
-    def nodes(self) -> tuple[NodeCard, ...]:
-        """Compute node, key node, then the parties."""
+    def is_noised(self) -> bool:
+        """Whether noise is added."""
+        return self.epsilon != "none"
+
+
+class ReleaseTerms(BaseModel):
+    """What leaves the key node, and for whom.
+
+    Attributes:
+        smallest_segment: segments with fewer customers are not shown.
+        significant_digits: to which every number is rounded.
+        report: organisations that receive the segment report.
+        centroids: organisations that receive the centroids, to label their own customers.
+    """
+
+    model_config = FROZEN
+
+    smallest_segment: int = Field(default=20, ge=1, le=LARGEST_INTEGER)
+    significant_digits: int = Field(default=3, ge=2, le=6)
+    report: tuple[NodeName, ...] = ()
+    centroids: tuple[NodeName, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_stand_once(self) -> Self:
+        for what in ("report", "centroids"):
+            _refuse_repeats(f"{what} names twice", getattr(self, what))
+        if not (self.report or self.centroids):
+            raise ValueError("nobody is to receive the report or the centroids")
+        return self
+
+
+class StudySpec(BaseModel):
+    """Everything that the organisations of a study agree on.
+
+    Attributes:
+        name: the study's name.
+        purpose: what the segments are for.
+        legal_basis: why the records may be used for it.
+        n_clusters: how many segments to look for, at least 2.
+        n_rounds: how many Lloyd rounds at most; they stop earlier once the centroids stand still.
+        features: what is clustered on, in this order everywhere.
+        radius: records are clipped to this L2 norm in scaled space; None for sqrt(d), which clips
+            nothing that lies within the bounds. A smaller one needs less noise.
+        consent: the column and value that a record must have; None where none is needed.
+        privacy: the noise.
+        release: what leaves the key node, and for whom.
+        retention_days: how long the compute node keeps anything after the last round.
+        expires: the last day (UTC) on which the study may run.
+        parameter_set: ``planned`` lets the planner choose; or a set's name.
+        seed: of the key node's random choices (starting centroids), for a repeatable study.
+        compute: the organisation that runs the compute node.
+        key: the organisation that runs the key node; never the same.
+        parties: the organisations that bring records; the two above may be among them.
+    """
+
+    model_config = FROZEN
+
+    name: NodeName
+    purpose: Paragraph
+    legal_basis: Paragraph
+    n_clusters: int = Field(ge=2, le=1000)
+    n_rounds: int = Field(ge=1, le=1000)
+    features: tuple[FeatureSpec, ...] = Field(min_length=1, max_length=1000)
+    radius: float | None = Field(default=None, gt=0)
+    consent: Consent | None = None
+    privacy: Privacy = Privacy()
+    release: ReleaseTerms
+    retention_days: float = Field(default=30.0, gt=0, le=36_500)
+    expires: datetime.date
+    parameter_set: Line = "planned"
+    seed: int = Field(default=0, ge=0, le=LARGEST_INTEGER)
+    compute: PublicCard
+    key: PublicCard
+    parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            if "profile_columns" in data:
+                raise ValueError("profile_columns are not computed by this version; leave them out")
+            if isinstance(data.get("n_clusters"), str | list | tuple | Mapping):
+                raise ValueError(
+                    "n_clusters: a range is not computed by this version; give one number"
+                )
+        return data
+
+    @model_validator(mode="after")
+    def _roles_go_together(self) -> Self:
+        if self.compute.name == self.key.name:
+            raise ValueError(
+                f"'{self.key.name}' is to run both the compute node and the key node: together "
+                "they can decrypt every record"
+            )
+        _refuse_repeats("two parties are named", [party.name for party in self.parties])
+        by_name: dict[str, PublicCard] = {}
+        by_key: dict[str | bytes, str] = {}
+        for card in (node.public for node in self.nodes):
+            if by_name.setdefault(card.name, card) != card:
+                raise ValueError(f"two organisations are named '{card.name}', with different cards")
+            for what, key in (
+                ("certificate", card.fingerprint),
+                ("signing key", card.signing_key),
+                ("sealing key", card.sealing_key),
+            ):
+                holder = by_key.setdefault(key, card.name)
+                if holder != card.name:
+                    raise ValueError(
+                        f"organisations '{holder}' and '{card.name}' have the same {what}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        names = {node.name for node in self.nodes}
+        for what in ("report", "centroids"):
+            for name in getattr(self.release, what):
+                if name not in names:
+                    raise ValueError(
+                        f"release {what}: '{name}' is not an organisation of the study"
+                    )
+        _refuse_repeats("two features are named", self.feature_names)
+        if self.consent and self.consent.column in self.feature_names:
+            raise ValueError(f"the consent column '{self.consent.column}' is a feature as well")
+        corner = math.sqrt(self.n_features)
+        if self.radius is not None and self.radius > corner * (1 + _ROUNDING):
+            raise ValueError(
+                f"radius: no record can be farther out than sqrt({self.n_features}) = {corner:.4g}"
+            )
+        return self
+
+    @property
+    def nodes(self) -> tuple[PublicCard, ...]:
+        """The organisations by role: compute node, key node, then the parties."""
         return (self.compute, self.key, *self.parties)
+
+    @cached_property
+    def organisations(self) -> tuple[PublicCard, ...]:
+        """Each organisation once, in the order of `nodes`."""
+        return tuple({node.name: node.public for node in self.nodes}.values())
+
+    def card_of(self, name: str) -> PublicCard:
+        """An organisation's card.
+
+        Raises:
+            KeyError: no organisation of this name is in the study.
+        """
+        return {card.name: card for card in self.organisations}[name]
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The organisations that receive results, in the order of `organisations`."""
+        entitled = {*self.release.report, *self.release.centroids}
+        return tuple(card.name for card in self.organisations if card.name in entitled)
+
+    @property
+    def compute_receives(self) -> bool:
+        """Whether the organisation of the compute node receives results."""
+        return self.compute.name in self.recipients
 
     @property
     def n_features(self) -> int:
@@ -223,73 +361,40 @@ class StudySpec(BaseModel):
         """What each party brings at most, in the parties' order."""
         return tuple(party.most_records for party in self.parties)
 
+    @property
+    def l2_radius(self) -> float:
+        """The L2 norm that no record exceeds, in scaled space."""
+        corner = math.sqrt(self.n_features)
+        return corner if self.radius is None else min(self.radius, corner)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain data for JSON, all of it, so that a field added later is agreed on as well."""
+        return {"format": _FORMAT, **self.model_dump(mode="json", by_alias=True)}
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """Everything, with the complete cards, as canonical JSON (RFC 8785)."""
+        return rfc8785.dumps(self.document)
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON (RFC 8785), certificates as fingerprints; 64 hex digits."""
-        # Every field, so that one that is added later is agreed on as well.
-        content: dict[str, Any] = {
-            "format": _DIGEST_FORMAT,
-            **self.model_dump(mode="json", exclude={"compute", "key", "parties"}),
-            "compute": _card(self.compute),
-            "key": _card(self.key),
-            "parties": [_card(party) for party in self.parties],
-        }
-        return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+        """SHA-256 of `canonical`, 64 hex digits: what is signed, and what every message carries."""
+        return hashlib.sha256(self.canonical).hexdigest()
 
 
-def _card(node: NodeCard) -> dict[str, Any]:
-    fields = node.model_dump(mode="json", exclude={"certificate_pem"})
-    return {**fields, "certificate_sha256": node.fingerprint}
+def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `StudySpec` in the document that `StudySpec.document` makes.
+
+    Raises:
+        ValueError: a document of another version.
+    """
+    if document.get("format") != _FORMAT:
+        raise ValueError(f"its format is not '{_FORMAT}'")
+    return {name: value for name, value in document.items() if name != "format"}
 
 
-def _refuse_repeats(sentence: str, names: list[str]) -> None:
+def _refuse_repeats(sentence: str, names: tuple[str, ...] | list[str]) -> None:
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise ValueError(f"{sentence} '{repeated}'")
-
-
-_NO_CERTIFICATE = (
-    "Put there the certificate that this node's organisation sent you; paths count from the study "
-    "file's folder."
-)
-
-
-def load_study(path: Path) -> StudySpec:
-    """Read and check a study file; run by every node.
-
-    Certificates are named in the file by paths, which count from the file's own folder.
-
-    Args:
-        path: the study file (TOML).
-
-    Raises:
-        ConfigError: the file or a certificate is absent or unreadable, a certificate is not of
-            the kind that nodes have or not valid today, or a field is missing, unknown or
-            impossible. The message names file and field or node.
-    """
-    data = read_toml(path, "the study file")
-    for node in _node_tables(data):
-        certificate = node.pop("certificate", None)
-        if not isinstance(certificate, str):
-            raise ConfigError(
-                f"the study file {path}: node '{node.get('name')}' has no field 'certificate'",
-                "Give the path of the certificate file that this node's organisation sent you.",
-            )
-        pem = read_bytes(path.parent / certificate, "the certificate", hint=_NO_CERTIFICATE)
-        try:
-            verify_certificate(pem, "its certificate")
-        except ConfigError as error:
-            raise ConfigError(
-                f"the study file {path}: node '{node.get('name')}': {error.message}",
-                f"Ask this node's organisation for its certificate. {error.hint}",
-            ) from None
-        node["certificate_pem"] = pem
-    return check(StudySpec, data, f"the study file {path}")
-
-
-def _node_tables(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tables of a study file that name a node, whatever else may be wrong with the file."""
-    parties = data.get("parties")
-    candidates = [data.get("compute"), data.get("key")]
-    candidates += parties if isinstance(parties, list) else []
-    return [node for node in candidates if isinstance(node, dict)]

@@ -1,15 +1,13 @@
-"""Reading the agreed columns of a party's customer table, with every cell checked.
+"""Where a party's customer table is, and reading columns of it; every source gives Arrow cells.
 
-Runs at the party node, on its own disk. Nothing here ever puts a cell's content into a message:
-what is wrong is said with the file, the column and the numbers of the records. They are counted
-from 1, without the heading and without blank lines.
+Runs at the party node, on its own disk or from its own database. Only the columns that are asked
+for are read. What is in the cells is checked by `mpcseg.study.cells`, the same for all sources.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,47 +16,104 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from mpcseg.errors import (
+    ConfigError,
     DuplicateIdError,
     EmptyTableError,
-    MissingColumnError,
     MissingValueError,
-    NotANumberError,
     UnreadableTableError,
 )
-
-# Only plain decimal numbers. A parser that takes '1_000', '0x1F' or 'True' for a number would
-# accept a column that is not what the study means.
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_NOT_FINITE = r"^(?i:[+-]?(nan|inf|infinity))$"
-_THOUSANDS = r"^[+-]?[0-9]{1,3}([ ,'.][0-9]{3})+([.,][0-9]+)?$"
-_DECIMAL_COMMA = r"^[+-]?[0-9]+,[0-9]+$"
-_BOOLEAN = r"^(?i:true|false|yes|no)$"
-_PLACEHOLDER = r"^(?i:n/?a|#n/?a|null|none|nil|missing|unknown|-+|\?+)$"
-
-# The first pattern that fits the first bad cell decides the hint; the cell itself is not shown.
-_HINTS = (
-    (
-        _THOUSANDS,
-        "The cells look like numbers with thousands separators: write 1234.5, not 1,234.5.",
-    ),
-    (_DECIMAL_COMMA, "The cells look like numbers with a decimal comma: write 1.5, not 1,5."),
-    (_BOOLEAN, "The cells look like yes-or-no values: write 1 and 0."),
-    (
-        _PLACEHOLDER,
-        "The cells look like a mark for 'not known': drop these records or fill them in.",
-    ),
+from mpcseg.study.cells import (
+    COUNTED_IN_DATABASE,
+    COUNTED_IN_FILE,
+    Place,
+    finite_numbers,
+    records_text,
+    texts,
 )
-_OTHER_HINT = "Write plain numbers such as 1234.5, without units, currency signs or separators."
+from mpcseg.study.columns import verify_columns
+from mpcseg.study.database import (
+    database_chunks,
+    database_kind,
+    of_one_type,
+    url_of_environment,
+)
 
-_NUMERIC_TYPES = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-_SHOWN_ROWS = 5
-_COUNTED = "(not counting the heading)"
+__all__ = ["Table", "TableSource", "open_chunks", "read_cells", "read_table", "records_text"]
+
+ENVIRONMENT = "env"
+"""Instead of a URL: that it stands in the environment."""
+
 _BLOCK_BYTES = 1 << 22
+_BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where an organisation's customer table is.
+
+    Attributes:
+        data: a ``.csv`` (comma-separated, UTF-8, with a heading) or ``.parquet`` file; or a
+            SQLAlchemy URL (``dialect://…``); or ``env`` for the URL in MPCSEG_DATABASE_URL. Not
+            shown, since a URL may hold a password.
+        id_column: the column of identifiers; None where there is none.
+        table: the table or view in the database; None for a file.
+
+    Raises:
+        ConfigError: a database without a table, or a file with one.
+    """
+
+    data: str | Path = field(repr=False)
+    id_column: str | None = None
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.is_database and not self.table:
+            raise ConfigError(
+                "data is a database, but no table is named",
+                "Name the table or view that holds the customers: table.",
+            )
+        if self.table and not self.is_database:
+            raise ConfigError(
+                f"table '{self.table}' is named, but data is a file",
+                "Leave table out, or give data as a database URL.",
+            )
+
+    @property
+    def is_database(self) -> bool:
+        """Whether ``data`` is a URL, or says where one is."""
+        return is_database(self.data)
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the file, or the table and the kind of database."""
+        if not self.is_database:
+            return str(self.data)
+        kind = database_kind(str(self.data))
+        return f"table '{self.table}' of the {f'{kind} ' if kind else ''}database"
+
+    def place(self, first: int, n_rows: int) -> Place:
+        """Where rows of it stand, for messages.
+
+        Args:
+            first: how many rows came before.
+            n_rows: how many these are.
+        """
+        numbers = np.arange(first + 1, first + n_rows + 1, dtype=np.int64)
+        counted = COUNTED_IN_DATABASE if self.is_database else COUNTED_IN_FILE
+        return Place(self.name, numbers, counted)
+
+
+def is_database(data: str | Path) -> bool:
+    """Whether the data of a configuration is a database and no file.
+
+    Args:
+        data: a path, a URL or the word ``env``.
+    """
+    return str(data) == ENVIRONMENT or database_kind(str(data)) is not None
 
 
 @dataclass(frozen=True)
@@ -75,10 +130,10 @@ class Table:
 
 
 def read_table(path: Path, id_column: str | None, columns: Sequence[str]) -> Table:
-    """Read columns of a CSV or Parquet file and check every cell.
+    """Read columns of a CSV or Parquet file and check every cell; leaves nobody out.
 
     Args:
-        path: ``.csv`` (comma-separated, UTF-8, with a heading) or ``.parquet``.
+        path: ``.csv`` or ``.parquet``.
         id_column: the column of identifiers, checked to be unique; None where there is none.
         columns: the numeric columns to read; no others are looked at.
 
@@ -90,78 +145,152 @@ def read_table(path: Path, id_column: str | None, columns: Sequence[str]) -> Tab
         NotANumberError: text, a yes-or-no value or a date where a number must stand.
         DuplicateIdError: an identifier that stands twice.
     """
-    wanted = list(dict.fromkeys([*([id_column] if id_column else []), *columns]))
-    try:
-        read = _READERS[path.suffix.lower()]
-    except KeyError:
+    source = TableSource(path, id_column)
+    cells = read_cells(source, list(dict.fromkeys([*([id_column] if id_column else []), *columns])))
+    place = source.place(0, cells.num_rows)
+    identifiers = None
+    if id_column:
+        identifiers = texts(cells.column(id_column))
+        verify_identified(identifiers, place, id_column)
+        repeated = pd.Series(identifiers).duplicated(keep=False).to_numpy()
+        if repeated.any():
+            raise stands_twice(place.where(repeated), id_column)
+    values = np.empty((cells.num_rows, len(columns)))
+    for index, column in enumerate(columns):
+        values[:, index] = finite_numbers(cells.column(column).combine_chunks(), place, column)
+    return Table(values, None if identifiers is None else identifiers.tolist())
+
+
+def verify_identified(identifiers: npt.NDArray[np.object_], place: Place, column: str) -> None:
+    """Refuse rows without an identifier.
+
+    Args:
+        identifiers: shape (n,), texts.
+        place: of the n rows.
+        column: the column of identifiers.
+
+    Raises:
+        MissingValueError: there is such a row.
+    """
+    empty = np.asarray(identifiers == "", dtype=np.bool_)
+    if empty.any():
+        raise MissingValueError(
+            f"{place.table}: column '{column}' has no identifier in {place.where(empty).text()}",
+            "Give each record its identifier, or drop these records.",
+        )
+
+
+def stands_twice(place: Place, column: str) -> DuplicateIdError:
+    """The error for rows that have one identifier and differ.
+
+    Args:
+        place: of these rows.
+        column: the column of identifiers.
+    """
+    return DuplicateIdError(
+        f"{place.table}: column '{column}' has the same identifier more than once, in "
+        f"{place.text()}",
+        "Each customer must be one record: merge or drop the repeated ones.",
+    )
+
+
+def read_cells(source: TableSource, wanted: Sequence[str]) -> pa.Table:
+    """Read columns of a table whole.
+
+    Args:
+        source: the table.
+        wanted: the columns; no others are looked at.
+
+    Raises:
+        EmptyTableError: no records.
+        DataError: what `open_chunks` raises.
+    """
+    chunks = [chunk for chunk in open_chunks(source, wanted) if chunk.num_rows]
+    if not chunks:
+        raise no_records(source)
+    return of_one_type(chunks).combine_chunks()
+
+
+def no_records(source: TableSource) -> EmptyTableError:
+    """The error for a table without rows.
+
+    Args:
+        source: the table.
+    """
+    return EmptyTableError(f"{source.name} has no records", "Check how the table was made.")
+
+
+def open_chunks(source: TableSource, wanted: Sequence[str]) -> Iterator[pa.Table]:
+    """Read columns of a table piece by piece, in memory that does not grow with it.
+
+    Args:
+        source: the table.
+        wanted: the columns; no others are looked at.
+
+    Yields:
+        Tables of some thousand rows, columns in the order asked for; texts are plain texts. Cells
+        of a CSV file are all texts; those of a database may differ in type from piece to piece.
+
+    Raises:
+        ConfigError: no database URL in the environment, where it was said to be.
+        UnreadableTableError: absent, not a table, of another kind, or with uneven rows.
+        EmptyTableError: a file without even a heading.
+        MissingColumnError: a column is not there.
+        DatabaseError: the database cannot be reached or read.
+    """
+    if source.is_database:
+        url = str(source.data)
+        url = url_of_environment() if url == ENVIRONMENT else url
+        yield from database_chunks(url, source.table or "", wanted, source.name)
+        return
+    path = Path(source.data)
+    read = {".csv": _csv_chunks, ".parquet": _parquet_chunks}.get(path.suffix.lower())
+    if read is None:
         raise UnreadableTableError(
             f"{path} is neither .csv nor .parquet", "Export the table as CSV or Parquet."
-        ) from None
+        )
     try:
-        arrow = read(path, wanted)
+        for chunk in read(path, wanted):
+            yield chunk.select(list(wanted))
     except OSError as error:
         raise UnreadableTableError(
             f"{path} cannot be read: {error.strerror or 'unknown reason'}",
             "Check the path and that this user may read the file.",
         ) from None
-    if arrow.num_rows == 0:
-        raise EmptyTableError(f"{path} has no records", "Check how the table was exported.")
-    identifiers = _identifiers(arrow, path, id_column) if id_column else None
-    values = np.empty((arrow.num_rows, len(columns)))
-    for index, column in enumerate(columns):
-        values[:, index] = _numbers(arrow.column(column).combine_chunks(), path, column)
-    return Table(values, identifiers)
-
-
-def rows_text(mask: npt.NDArray[np.bool_]) -> str:
-    """Which records a mask marks: ``record 7 (…)`` or ``records 7, 9 and 40 more (…)``.
-
-    Args:
-        mask: shape (n,); at least one entry is set.
-    """
-    numbers = np.flatnonzero(mask) + 1
-    shown = ", ".join(str(number) for number in numbers[:_SHOWN_ROWS])
-    if len(numbers) == 1:
-        return f"record {shown} {_COUNTED}"
-    if len(numbers) <= _SHOWN_ROWS:
-        return f"records {shown} {_COUNTED}"
-    return f"records {shown} and {len(numbers) - _SHOWN_ROWS} more {_COUNTED}"
-
-
-def records_text(n_records: int) -> str:
-    """A number of records as text: ``1 record`` or ``1,000 records``."""
-    return "1 record" if n_records == 1 else f"{n_records:,} records"
 
 
 # --- files ---------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, wanted: list[str]) -> Any:
-    """Every cell as text: what is a number is decided in one place, `_numbers`.
+def _csv_chunks(path: Path, wanted: Sequence[str]) -> Iterator[pa.Table]:
+    """Every cell as text: what is a number is decided in one place, `finite_numbers`.
 
     Arrow's reader, unlike the one in pandas, refuses a row that is longer than the heading when
     only some columns are read. An unquoted 1,234 would otherwise shift the cells behind it.
     """
     _verify_heading(path, wanted)
-    uneven: list[int] = []
+    uneven: list[int | None] = []
 
     def remember(row: Any) -> str:
         uneven.append(row.number)
         return "skip"
 
     try:
-        table = pyarrow.csv.read_csv(
+        with pyarrow.csv.open_csv(
             path,
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(
                 newlines_in_values=True, invalid_row_handler=remember
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=wanted,
+                include_columns=list(wanted),
                 column_types=dict.fromkeys(wanted, pa.string()),
                 strings_can_be_null=False,
             ),
-        )
+        ) as batches:
+            for batch in batches:
+                if not uneven:  # else the rows are read for the error alone
+                    yield pa.Table.from_batches([batch])
     except pa.ArrowInvalid:  # its message quotes the file's content
         raise UnreadableTableError(
             f"{path} is not a comma-separated UTF-8 table",
@@ -170,15 +299,14 @@ def _read_csv(path: Path, wanted: list[str]) -> Any:
     if uneven:
         row = uneven[0] - 1 if uneven[0] else None  # Arrow counts the heading as row 1
         raise UnreadableTableError(
-            f"{path}: {f'record {row} {_COUNTED}' if row else 'a record'} has more or fewer "
+            f"{path}: {f'record {row} {COUNTED_IN_FILE}' if row else 'a record'} has more or fewer "
             "cells than the heading"
             + (f" ({len(uneven)} such records)" if len(uneven) > 1 else ""),
             "A comma inside a cell, as in 1,234, needs quotes; a decimal comma must be a point.",
         )
-    return table
 
 
-def _verify_heading(path: Path, wanted: list[str]) -> None:
+def _verify_heading(path: Path, wanted: Sequence[str]) -> None:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             heading = next((row for row in csv.reader(file) if row), None)
@@ -188,117 +316,30 @@ def _verify_heading(path: Path, wanted: list[str]) -> None:
         ) from None
     if heading is None:
         raise EmptyTableError(f"{path} is empty", "Check how the table was exported.")
-    _verify_columns(path, heading, wanted)
+    hint = "Check the first line of the file; a party may map its own column names."
+    if len(heading) == 1:
+        hint = "The heading has one cell only: is the table separated by something but commas?"
+    verify_columns(str(path), heading, wanted, hint)
 
 
-def _read_parquet(path: Path, wanted: list[str]) -> Any:
+def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[pa.Table]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            _verify_columns(path, file.schema_arrow.names, wanted)
-            return file.read(columns=wanted)
+            verify_columns(
+                str(path),
+                file.schema_arrow.names,
+                wanted,
+                "Check the file's columns; a party may map its own column names.",
+            )
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(wanted)):
+                columns = [_decoded(batch.column(name)) for name in wanted]
+                yield pa.table(columns, names=list(wanted))
     except pa.ArrowInvalid:
         raise UnreadableTableError(f"{path} is not a Parquet file", "Export it again.") from None
 
 
-_READERS = {".csv": _read_csv, ".parquet": _read_parquet}
-
-
-def _verify_columns(path: Path, heading: list[str], wanted: list[str]) -> None:
-    """Refuse missing and repeated columns.
-
-    The heading is never quoted: in a file without one it would be somebody's record. A name close
-    to the wanted one can only be a heading.
-    """
-    for column in wanted:
-        if heading.count(column) > 1:
-            raise UnreadableTableError(
-                f"{path}: column '{column}' stands {heading.count(column)} times in the heading",
-                "Keep one of them.",
-            )
-    missing = [column for column in wanted if column not in heading]
-    if not missing:
-        return
-    folded = {name.strip().casefold(): name for name in heading}
-    close = difflib.get_close_matches(missing[0].casefold(), folded, n=1, cutoff=0.75)
-    if close:
-        hint = f"Did you mean '{folded[close[0]]}'? A party may map its own column names."
-    elif len(heading) == 1:
-        hint = "The heading has one cell only: is the table separated by something but commas?"
-    else:
-        hint = "Check the first line of the file; a party may map its own column names."
-    names = ", ".join(f"'{column}'" for column in missing)
-    raise MissingColumnError(f"{path} has no column {names}", hint)
-
-
-# --- cells ---------------------------------------------------------------------------------
-
-
-def _numbers(cells: Any, path: Path, column: str) -> npt.NDArray[np.float64]:
-    """One column as finite numbers; ``cells`` is an Arrow array."""
-    kind = cells.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        values = _parsed(cells, path, column)
-    elif any(test(kind) for test in _NUMERIC_TYPES):
-        values = _cast(cells)
-    else:
-        raise NotANumberError(f"{path}: column '{column}' is of type {kind}", _OTHER_HINT)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise MissingValueError(
-            f"{path}: column '{column}' has an empty cell, a NaN or an infinity in "
-            f"{rows_text(bad)}",
-            "Drop these records or fill the cells in before the study.",
-        )
-    return values
-
-
-def _cast(cells: Any) -> npt.NDArray[np.float64]:
-    """Numbers of any Arrow type as float64, null as NaN."""
-    numbers: npt.NDArray[np.float64] = pc.fill_null(
-        pc.cast(cells, pa.float64(), safe=False), float("nan")
-    ).to_numpy(zero_copy_only=False)
-    return numbers
-
-
-def _parsed(cells: Any, path: Path, column: str) -> npt.NDArray[np.float64]:
-    """Text as float64; an empty cell and the words nan and inf become NaN."""
-    cells = pc.utf8_trim_whitespace(pc.fill_null(cells, ""))
-    is_number = pc.match_substring_regex(cells, _NUMBER)
-    is_missing = pc.or_(pc.equal(cells, ""), pc.match_substring_regex(cells, _NOT_FINITE))
-    bad = pc.invert(pc.or_(is_number, is_missing))
-    if pc.any(bad).as_py():
-        first = cells.filter(bad)[0].as_py()
-        hint = next((text for pattern, text in _HINTS if _matches(first, pattern)), _OTHER_HINT)
-        raise NotANumberError(
-            f"{path}: column '{column}' holds text where a number must stand, in "
-            f"{rows_text(bad.to_numpy(zero_copy_only=False))}",
-            hint,
-        )
-    # A leading + is fine for a person and unknown to Arrow's cast.
-    plain = pc.replace_substring_regex(cells, r"^\+", "")
-    return _cast(pc.if_else(is_number, plain, pa.scalar(None, pa.string())))
-
-
-def _matches(text: str, pattern: str) -> bool:
-    return bool(pc.match_substring_regex(pa.scalar(text), pattern).as_py())
-
-
-def _identifiers(table: Any, path: Path, column: str) -> list[str]:
-    cells = table.column(column).combine_chunks()
-    identifiers = pd.Series(cells.to_pylist(), dtype="object")
-    is_null = identifiers.isna().to_numpy()
-    identifiers = identifiers.astype(str).str.strip()
-    empty = is_null | (identifiers == "").to_numpy()
-    if empty.any():
-        raise MissingValueError(
-            f"{path}: column '{column}' has no identifier in {rows_text(empty)}",
-            "Give each record its identifier, or drop these records.",
-        )
-    repeated = identifiers.duplicated(keep=False).to_numpy()
-    if repeated.any():
-        raise DuplicateIdError(
-            f"{path}: column '{column}' has the same identifier more than once, in "
-            f"{rows_text(repeated)}",
-            "Each customer must be one record: merge or drop the repeated ones.",
-        )
-    return identifiers.to_list()
+def _decoded(cells: Any) -> Any:
+    """Categories, as pandas writes them, and views of texts as the texts that they stand for."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    return cells.cast(pa.large_string()) if pa.types.is_string_view(cells.type) else cells

@@ -17,6 +17,7 @@ from types import TracebackType
 from mpcseg.errors import (
     BlobTooLargeError,
     DigestMismatchError,
+    MalformedBlobError,
     ReorderedStreamError,
     TruncatedStreamError,
 )
@@ -58,6 +59,7 @@ class StreamCheck:
 
         Raises:
             ReorderedStreamError: it does not start where the one before it ended.
+            MalformedBlobError: it is empty, so that a stream of such ones would never end.
             BlobTooLargeError: it is over 1 MiB, or goes on after the announced length.
         """
         name, length = self._header.name, self._header.length
@@ -66,6 +68,8 @@ class StreamCheck:
                 f"{name}: a chunk starts at byte {chunk.offset} where {self._received} was due",
                 "The stream was reordered on its way; run the node again.",
             )
+        if not chunk.data:
+            raise MalformedBlobError(f"{name}: a chunk is empty")
         if len(chunk.data) > CHUNK_BYTES:
             raise BlobTooLargeError(f"{name}: a chunk of {len(chunk.data)} bytes is over 1 MiB")
         if self._received + len(chunk.data) > length:

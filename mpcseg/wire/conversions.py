@@ -5,15 +5,18 @@ What comes in may be anything: whatever is not a well-formed value raises ``Prot
 
 from __future__ import annotations
 
+import functools
+
 from mpcseg.errors import ProtocolError
 from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.closing import KeyDestroyed
 from mpcseg.wire import events
-from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk, Role
 from mpcseg.wire.status import from_detail, to_detail
-from mpcseg.wire.v1 import blob_pb2, event_pb2, round_pb2
+from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 # Raised by one whenever nodes of before and after a change could not talk to each other.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 _KINDS = {
     BlobKind.PUBLIC_KEY: blob_pb2.BLOB_KIND_PUBLIC_KEY,
@@ -22,15 +25,21 @@ _KINDS = {
     BlobKind.PRESENCE: blob_pb2.BLOB_KIND_PRESENCE,
     BlobKind.HYPERPLANE: blob_pb2.BLOB_KIND_HYPERPLANE,
     BlobKind.RELEASE: blob_pb2.BLOB_KIND_RELEASE,
+    BlobKind.RESULT: blob_pb2.BLOB_KIND_RESULT,
 }
 _KINDS_BACK = {int(number): kind for kind, number in _KINDS.items()}
 
 _ROUNDS: dict[RoundKind, round_pb2.RoundKind] = {
+    "admission": round_pb2.ROUND_KIND_ADMISSION,
     "moments": round_pb2.ROUND_KIND_MOMENTS,
     "lloyd": round_pb2.ROUND_KIND_LLOYD,
     "profile": round_pb2.ROUND_KIND_PROFILE,
 }
 _ROUNDS_BACK = {int(number): kind for kind, number in _ROUNDS.items()}
+
+# The compute node is the server: nobody calls in its role.
+_ROLES = {Role.KEY: session_pb2.ROLE_KEY, Role.PARTY: session_pb2.ROLE_PARTY}
+_ROLES_BACK = {int(number): role for role, number in _ROLES.items()}
 
 
 def name_to_wire(name: BlobName) -> blob_pb2.BlobName:
@@ -76,7 +85,7 @@ def chunk_from_wire(message: blob_pb2.UploadRequest | blob_pb2.DownloadReply) ->
 
 
 def round_kind_to_wire(kind: RoundKind) -> round_pb2.RoundKind:
-    """Return the number of a kind of round ("moments", "lloyd", "profile")."""
+    """Return the number of a kind of round ("admission", "moments", "lloyd", "profile")."""
     return _ROUNDS[kind]
 
 
@@ -86,6 +95,36 @@ def round_kind_from_wire(number: int) -> RoundKind:
     if kind is None:
         raise ProtocolError(f"a round of unknown kind {number} was asked for")
     return kind
+
+
+def role_to_wire(role: Role) -> session_pb2.Role:
+    """Return the number of a role that dials out."""
+    return _ROLES[role]
+
+
+def role_from_wire(number: int) -> Role:
+    """Return the role; one that does not dial out, or is not known, raises ``ProtocolError``."""
+    role = _ROLES_BACK.get(number)
+    if role is None:
+        raise ProtocolError(
+            f"a node names the role {number}, which no caller has",
+            "The nodes must run the same version of mpcseg.",
+        )
+    return role
+
+
+def destroyed_to_wire(statement: KeyDestroyed) -> closing_pb2.KeyDestroyed:
+    """Return the ``KeyDestroyed`` message."""
+    return closing_pb2.KeyDestroyed(
+        decrypted_values=statement.decrypted_values,
+        time=statement.time,
+        signature=statement.signature,
+    )
+
+
+def destroyed_from_wire(message: closing_pb2.KeyDestroyed) -> KeyDestroyed:
+    """Return the statement in a ``KeyDestroyed`` message; its signature is not checked yet."""
+    return KeyDestroyed(message.decrypted_values, message.time, message.signature)
 
 
 def attestation_to_wire(attestation: events.KeyAttestation) -> round_pb2.KeyAttestation:
@@ -100,9 +139,11 @@ def attestation_from_wire(message: round_pb2.KeyAttestation) -> events.KeyAttest
     return events.KeyAttestation(message.public_key_sha256, message.signature)
 
 
-def event_to_wire(number: int, event: events.Event) -> event_pb2.StudyEvent:  # noqa: PLR0911  one per kind
-    """Return the ``StudyEvent`` message of an event and its number."""
-    make = event_pb2.StudyEvent
+def event_to_wire(  # noqa: PLR0911  one per kind
+    number: int, event: events.Event, study_digest: str
+) -> event_pb2.StudyEvent:
+    """Return the ``StudyEvent`` message of an event, its number and its study."""
+    make = functools.partial(event_pb2.StudyEvent, study_digest=study_digest)
     match event:
         case events.KeysReady(attestation):
             ready = event_pb2.KeysReady(attestation=attestation_to_wire(attestation))
@@ -110,8 +151,8 @@ def event_to_wire(number: int, event: events.Event) -> event_pb2.StudyEvent:  # 
         case events.PartyReady(party):
             party_ready = event_pb2.PartyReady(party=party)
             return make(number=number, party_ready=party_ready)
-        case events.AllPartiesReady():
-            all_ready = event_pb2.AllPartiesReady()
+        case events.AllPartiesReady(n_blocks):
+            all_ready = event_pb2.AllPartiesReady(n_blocks=n_blocks)
             return make(number=number, all_parties_ready=all_ready)
         case events.RoundProgress(index, done, tasks):
             progress = event_pb2.RoundProgress(index=index, tasks_done=done, tasks=tasks)
@@ -119,13 +160,16 @@ def event_to_wire(number: int, event: events.Event) -> event_pb2.StudyEvent:  # 
         case events.ReleaseReady(index, count):
             release = event_pb2.ReleaseReady(index=index, count=count)
             return make(number=number, release_ready=release)
-        case events.NodeAbsent(node, seconds_left):
-            absent = event_pb2.NodeAbsent(node=node, seconds_left=seconds_left)
+        case events.NodeAbsent(node, role, seconds_left):
+            absent = event_pb2.NodeAbsent(
+                node=node, role=role_to_wire(role), seconds_left=seconds_left
+            )
             return make(number=number, node_absent=absent)
-        case events.NodeBack(node):
-            return make(number=number, node_back=event_pb2.NodeBack(node=node))
-        case events.StudyFinished():
-            return make(number=number, finished=event_pb2.StudyFinished())
+        case events.NodeBack(node, role):
+            back = event_pb2.NodeBack(node=node, role=role_to_wire(role))
+            return make(number=number, node_back=back)
+        case events.ResultsReady():
+            return make(number=number, results_ready=event_pb2.ResultsReady())
         case events.StudyAborted(error):
             return make(number=number, aborted=to_detail(error))
 
@@ -138,18 +182,20 @@ def event_from_wire(message: event_pb2.StudyEvent) -> events.Event:  # noqa: PLR
         case "party_ready":
             return events.PartyReady(message.party_ready.party)
         case "all_parties_ready":
-            return events.AllPartiesReady()
+            return events.AllPartiesReady(message.all_parties_ready.n_blocks)
         case "round_progress":
             progress = message.round_progress
             return events.RoundProgress(progress.index, progress.tasks_done, progress.tasks)
         case "release_ready":
             return events.ReleaseReady(message.release_ready.index, message.release_ready.count)
         case "node_absent":
-            return events.NodeAbsent(message.node_absent.node, message.node_absent.seconds_left)
+            absent = message.node_absent
+            return events.NodeAbsent(absent.node, role_from_wire(absent.role), absent.seconds_left)
         case "node_back":
-            return events.NodeBack(message.node_back.node)
-        case "finished":
-            return events.StudyFinished()
+            back = message.node_back
+            return events.NodeBack(back.node, role_from_wire(back.role))
+        case "results_ready":
+            return events.ResultsReady()
         case "aborted":
             return events.StudyAborted(from_detail(message.aborted))
     raise ProtocolError(

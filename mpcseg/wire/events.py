@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mpcseg.errors import MpcsegError
+from mpcseg.wire.names import Role
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,20 @@ class KeyAttestation:
 
     Attributes:
         public_key_sha256: digest of the public key's bytes, 32 bytes.
-        signature: by the key node's TLS identity over ``attested_bytes``.
+        signature: by the key node's organisation over ``attested_bytes``, for ``KEYS_PURPOSE``.
     """
 
     public_key_sha256: bytes
     signature: bytes
 
 
+KEYS_PURPOSE = "keys"
+"""What a key node's signature over its public key is for."""
+
+
 def attested_bytes(study_digest: str, parameter_digest: str, public_key_sha256: bytes) -> bytes:
-    """Return what the key node signs: study, parameter set and public key, all by digest."""
-    lines = ("mpcseg public key v1", study_digest, parameter_digest, public_key_sha256.hex())
+    """Return what the key node signs: study, parameters and public key, all by digest."""
+    lines = ("public key v2", study_digest, parameter_digest, public_key_sha256.hex())
     return "\n".join(lines).encode("ascii")
 
 
@@ -46,7 +51,9 @@ class PartyReady:
 
 @dataclass(frozen=True)
 class AllPartiesReady:
-    """Every party's blocks are complete; rounds may be opened."""
+    """Every party's blocks are complete, ``n_blocks`` in all; rounds may be opened."""
+
+    n_blocks: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class NodeAbsent:
     """A node has gone away; after ``seconds_left`` more the study is aborted."""
 
     node: str
+    role: Role
     seconds_left: float
 
 
@@ -79,11 +87,12 @@ class NodeBack:
     """A node that was absent answers again."""
 
     node: str
+    role: Role
 
 
 @dataclass(frozen=True)
-class StudyFinished:
-    """The key node has what it needs. Always the last event."""
+class ResultsReady:
+    """The sealed results can be fetched, and the secret key is destroyed. Always the last event."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,6 @@ Event = (
     | ReleaseReady
     | NodeAbsent
     | NodeBack
-    | StudyFinished
+    | ResultsReady
     | StudyAborted
 )

@@ -1,9 +1,17 @@
-"""What blobs are called: kind and place in the study, the same on every node."""
+"""What roles and blobs are called, the same on every node."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+
+
+class Role(Enum):
+    """What a node does in a study; an organisation may hold several roles."""
+
+    COMPUTE = "compute"
+    KEY = "key"
+    PARTY = "party"
 
 
 class BlobKind(Enum):
@@ -15,6 +23,7 @@ class BlobKind(Enum):
     PRESENCE = "presence"
     HYPERPLANE = "hyperplane"
     RELEASE = "release"
+    RESULT = "result"
 
 
 @dataclass(frozen=True, order=True)
@@ -24,8 +33,8 @@ class BlobName:
     Attributes:
         kind: what it holds.
         round: the round, for hyperplanes and releases; 0 otherwise.
-        item: block (feature, presence), pair of clusters (hyperplane) or place in the round's
-            sums (release); 0 for keys.
+        item: block (feature, presence), pair of clusters (hyperplane), place in the round's
+            sums (release) or recipient (result, by place in the agreement); 0 for keys.
         part: feature of the block, or entry of the hyperplane; 0 otherwise.
     """
 
@@ -47,6 +56,8 @@ class BlobName:
                 return f"hyperplane-{self.round:04d}-{self.item:05d}-{self.part:03d}"
             case BlobKind.RELEASE:
                 return f"release-{self.round:04d}-{self.item:05d}"
+            case BlobKind.RESULT:
+                return f"result-{self.item:05d}"
 
 
 @dataclass(frozen=True)

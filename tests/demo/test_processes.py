@@ -19,10 +19,11 @@ from rich.console import Console
 
 from mpcseg import errors
 from mpcseg.demo.children import Children
+from mpcseg.demo.commands import Commands
 from mpcseg.demo.customers import Customers
 from mpcseg.demo.run import DemoOptions, run_demo
 from mpcseg.demo.tables import DealtTables
-from mpcseg.demo.workspace import Workspace, make_workspace
+from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace
 from mpcseg.study.spec import FeatureSpec
 
 pytestmark = pytest.mark.processes
@@ -43,7 +44,7 @@ def customers(name: str, n: int, seed: int) -> Customers:
 
 def workspace_of(folder: Path, parties: dict[str, Customers]) -> Workspace:
     tables = DealtTables("id", FEATURES, parties)
-    return make_workspace(folder, tables, n_clusters=2, n_rounds=2, seed=0, workers=1)
+    return make_workspace(folder, tables, StudyShape(2, 2, 0, "none"), workers=1)
 
 
 @pytest.fixture
@@ -63,7 +64,8 @@ def table(tmp_path: Path) -> Path:
 def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -> None:
     options = DemoOptions(
         data=table, id_column="id", features=("visits", "money"), log1p=("visits", "money"),
-        parties=2, clusters=2, rounds=2, seed=0, workers=2, keep=tmp_path / "keep", tables=None,
+        parties=2, clusters=2, rounds=2, seed=0, epsilon="none",
+        workers=2, keep=tmp_path / "keep", tables=None,
         segments_csv=tmp_path / "out" / "segments.csv",
         segments_json=tmp_path / "out" / "segments.json",
         outcome=tmp_path / "out" / "outcome.json",
@@ -80,8 +82,9 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
     assert outcome["inertia_ratio"] == pytest.approx(1, abs=0.002)
     assert outcome["inertia_ratio_best10"] == pytest.approx(1, abs=0.02)
     assert outcome["ari"] > 0.97
-    moments, rounds, profile = 1 + 2 + 3, 2 * 2 * 3, 2 * 5
-    assert outcome["decrypted_values"] == moments + rounds + profile
+    admission, moments, rounds, profile = 2 * 3, 1 + 2 + 3, 2 * 2 * 3, 2 * 5
+    assert outcome["decrypted_values"] == admission + moments + rounds + profile
+    assert sum(outcome["labelled_customers"].values()) == 400
     assert outcome["key_switches_per_pair"] <= 12
     assert len(outcome["seconds"]["per_round"]) == 2
     for phase in ("keys", "encrypt", "upload", "total"):
@@ -94,8 +97,9 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
     screen = (tmp_path / "screen.txt").read_text()
     for passage in ("What each node held and saw", "profile", "best of ten", "segment 2"):
         assert passage in screen
-    assert not list((tmp_path / "keep").rglob("*.seal")), "a ciphertext or key was left behind"
-    assert not list((tmp_path / "keep" / "hub" / "storage").glob("**/*.*"))
+    left = [path for path in (tmp_path / "keep" / "hub" / "storage").rglob("*") if path.is_file()]
+    assert {path.suffix for path in left} == {".json"}, "a ciphertext or key was left behind"
+    assert json.loads((tmp_path / "keep" / "closing.json").read_text())
 
 
 @pytest.fixture
@@ -106,12 +110,15 @@ def two_parties(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def run_nodes(workspace: Workspace) -> None:
+    commands = Commands(workspace)
     with Children() as children:
-        children.start(workspace.compute)
+        children.start(workspace.compute, commands.serve())
         for _, report in children.reports():
             if report.get("kind") == "listening":
-                for node in (workspace.key, *workspace.parties):
-                    children.start(node, report["facts"]["address"])
+                commands.address = report["facts"]["address"]
+                children.start(workspace.key, commands.key())
+                for node in workspace.parties:
+                    children.start(node, commands.party(node))
 
 
 def test_a_party_with_a_bad_table_ends_the_study_with_its_own_error(
@@ -184,7 +191,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("    0  moments"):
+            if line.startswith("    1  moments"):
                 break
         nodes += leaders(keep, process.pid)
         assert len(nodes) == 5

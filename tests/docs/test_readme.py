@@ -1,4 +1,4 @@
-"""The README's study by hand, run exactly as it stands there, a process for each terminal."""
+"""The README's studies, run exactly as they stand there, a process for each terminal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import pandas as pd
 import pytest
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -71,40 +72,92 @@ def port(capsys: pytest.CaptureFixture[str]) -> int:
     return found
 
 
+STUDIES = {
+    "Running a study: two organisations, no third": {
+        "agreement": "books-and-food.agreement",
+        "n_records": 3900 + 1900,
+        "n_clusters": 3,
+        "labels": ["bookshop/labels.csv", "grocer/labels.parquet"],
+        "storage": "grocer/storage",
+    },
+    "Running a study: four organisations": {
+        "agreement": "spring.agreement",
+        "n_records": 3900 + 2000 + 1900,
+        "n_clusters": 4,
+        "labels": ["bookshop/labels.csv", "outdoor/labels.csv", "grocer/labels.csv"],
+        "storage": "hub/storage",
+    },
+}
+
+
 @pytest.mark.processes
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("section", STUDIES)
 def test_the_study_by_hand_runs_as_it_stands(
+    section: str,
     tmp_path: Path,
     environment: dict[str, str],
     start: Callable[..., subprocess.Popen[bytes]],
     port: int,
 ) -> None:
-    commands = [block.replace(str(PORT), str(port)) for block in blocks("Running a study")]
+    expected: dict[str, Any] = STUDIES[section]
+    commands = [block.replace(str(PORT), str(port)) for block in blocks(section)]
     preparing = [block for block in commands if block.startswith("# prepare")]
     terminals = [block for block in commands if block.startswith("# terminal")]
-    assert (len(preparing), len(terminals)) == (2, 5)
-    for block in preparing:
+    afterwards = [block for block in commands if block.startswith("# afterwards")]
+    assert preparing
+    assert terminals
+    assert len(afterwards) == 1
+    assert len(preparing) + len(terminals) + 1 == len(commands)
+
+    def run(block: str) -> str:
         done = subprocess.run(
-            ["bash", "-ec", block], cwd=tmp_path, env=environment, check=False, timeout=120,
-            capture_output=True, text=True,
+            ["bash", "-ec", block], cwd=tmp_path, env=environment, check=False, timeout=180,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    running = []
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    for block in preparing:
+        run(block)
     # In the worst order: the parties first, the server last.
+    running = []
     for number, block in enumerate(reversed(terminals)):
         output = (tmp_path / f"terminal-{number}.txt").open("w+")
         running.append((start(block, tmp_path, output), output))
-    for process, output in running:
+    *clients, server = running
+
+    def wait_for(process: subprocess.Popen[bytes], output: IO[str]) -> None:
         status = process.wait(timeout=480)
         output.seek(0)
         assert status == 0, output.read()
         output.close()
 
-    with (tmp_path / "results" / "segments.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 4
-    segments = json.loads((tmp_path / "results" / "segments.json").read_text())
-    assert segments["n_records"] == 3000
-    assert not any((tmp_path / "hub" / "storage").rglob("*-*")), "ciphertexts stay behind"
+    for process, output in clients:
+        wait_for(process, output)
+    said = run(afterwards[0])
+    wait_for(*server)
+    assert "closed" in said
+
+    organisations = [Path(path).parent for path in expected["labels"]]
+    shown = set()
+    for organisation in organisations:
+        with (tmp_path / organisation / "results" / "segments.csv").open() as file:
+            assert len(list(csv.DictReader(file))) == expected["n_clusters"]
+        segments = json.loads((tmp_path / organisation / "results" / "segments.json").read_text())
+        # Noised and rounded to three digits.
+        assert segments["n_records"] == pytest.approx(expected["n_records"], rel=0.03)
+        shown.add(segments["n_records"])
+    assert len(shown) == 1, "recipients got different results"
+    for path, organisation in zip(expected["labels"], organisations, strict=True):
+        table = tmp_path / path
+        labels = (
+            pd.read_parquet(table) if table.suffix == ".parquet" else pd.read_csv(table)
+        ).set_index("customer_id")
+        own = pd.read_csv(tmp_path / "tables" / f"{organisation}.csv")["customer_id"]
+        assert set(labels.index) == set(own)
+        assert labels["segment"].nunique() > 1
+    assert not any((tmp_path / expected["storage"]).rglob("*-0*")), "ciphertexts stay behind"
 
 
 def test_the_package_map_lists_every_room() -> None:

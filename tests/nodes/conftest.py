@@ -11,8 +11,8 @@ from tests.nodes.studies import Nodes, make_nodes
 
 
 @pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Nodes:
-    return make_nodes(tmp_path_factory.mktemp("identities"))
+def nodes() -> Nodes:
+    return make_nodes()
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.nodes.client import ComputeClient
-from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.planning import plan_of, study_plan
 from mpcseg.nodes.study_rules import block_names, manifest_of
-from mpcseg.wire.events import KeyAttestation, attested_bytes
+from mpcseg.wire.events import KEYS_PURPOSE, KeyAttestation, attested_bytes
 from mpcseg.wire.names import BlobKind, BlobName
 from tests.nodes.studies import Nodes, make_cohort
 
@@ -28,8 +28,9 @@ class Material:
 
     def attestation(self) -> KeyAttestation:
         digest = hashlib.sha256(self.public_key).digest()
-        signed = attested_bytes(self.nodes.spec.digest, plan_of(self.nodes.spec).digest, digest)
-        return KeyAttestation(digest, self.nodes.key.sign(signed))
+        plan = study_plan(self.nodes.spec)
+        signed = attested_bytes(self.nodes.spec.digest, plan.digest, digest)
+        return KeyAttestation(digest, self.nodes.key.sign(KEYS_PURPOSE, signed))
 
     def publish(self, key: ComputeClient) -> None:
         key.upload(BlobName(BlobKind.PUBLIC_KEY), self.public_key)

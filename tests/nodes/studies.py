@@ -13,11 +13,17 @@ import numpy as np
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.compute import serve_compute
-from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.key import run_key
+from mpcseg.nodes.party import run_party
+from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.progress import SilentProgress
+from mpcseg.nodes.requests import close_study
+from mpcseg.nodes.roles import Role
+from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
 from mpcseg.study.cohort import Cohort
-from mpcseg.study.identity import Identity, new_identity
-from mpcseg.study.spec import FeatureSpec, NodeCard, PartyCard, StudySpec
+from mpcseg.study.identity import Identity
+from mpcseg.study.spec import StudySpec
+from tests.organisations import identity, no_noise, study_spec
 
 
 class Recorder(SilentProgress):
@@ -47,7 +53,7 @@ class Recorder(SilentProgress):
     def facts(self, kind: str) -> list[dict[str, object]]:
         return [facts for name, facts in self.events if name == kind]
 
-    def wait(self, condition: Callable[[Recorder], object], seconds: float = 30.0) -> None:
+    def wait(self, condition: Callable[[Recorder], object], seconds: float = 90.0) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: bool(condition(self)), seconds), (
                 self.messages,
@@ -66,38 +72,21 @@ class Nodes:
     stranger: Identity
 
 
-def make_nodes(
-    folder: Path,
-    *,
-    n_parties: int = 2,
-    n_clusters: int = 2,
-    most_records: int | None = None,
-) -> Nodes:
-    def identity(name: str) -> Identity:
-        return new_identity(name, folder / name, ["127.0.0.1", "localhost"])
-
-    compute, key, stranger = identity("hub"), identity("keeper"), identity("stranger")
-    parties = [identity(f"party-{letter}") for letter in "abcdef"[:n_parties]]
-    spec = StudySpec(
-        name="trial",
-        n_clusters=n_clusters,
-        n_rounds=2,
-        epsilon="none",
-        features=tuple(FeatureSpec(name=f"x{j}", lower=-1, upper=1) for j in range(2)),
-        compute=card(compute),
-        key=card(key),
-        parties=tuple(
-            PartyCard(
-                name=party.name, certificate_pem=party.certificate_pem, most_records=most_records
-            )
-            for party in parties
-        ),
-    )
-    return Nodes(spec, compute, key, parties, stranger)
+def make_nodes(*, n_parties: int = 2, most_records: int | None = None, **overrides: Any) -> Nodes:
+    """A study of organisations with one role each, without noise unless asked for."""
+    names = [f"party-{letter}" for letter in "abcdef"[:n_parties]]
+    fields = {"privacy": no_noise(), "retention_days": 1.0, **overrides}
+    spec = study_spec(parties=dict.fromkeys(names, most_records), **fields)
+    parties = [identity(name) for name in names]
+    return Nodes(spec, identity("hub"), identity("keeper"), parties, identity("stranger"))
 
 
-def card(identity: Identity) -> NodeCard:
-    return NodeCard(name=identity.name, certificate_pem=identity.certificate_pem)
+def two_organisations(**overrides: Any) -> Nodes:
+    """A study of two without a third: alder has key and party node, birch compute and party."""
+    alder, birch = identity("alder"), identity("birch")
+    fields = {"privacy": no_noise(), "retention_days": 1.0, **overrides}
+    spec = study_spec(compute="birch", key="alder", parties=("alder", "birch"), **fields)
+    return Nodes(spec, birch, alder, [alder, birch], identity("stranger"))
 
 
 def make_cohort(n: int, n_features: int, seed: int) -> Cohort:
@@ -116,14 +105,14 @@ class Running:
     progress: Recorder
     outcome: list[Any] = field(default_factory=list)
 
-    def join(self, seconds: float = 60.0) -> Any:
+    def join(self, seconds: float = 180.0) -> Any:
         """Return what the node returned, or raise what it raised."""
         outcome = self._outcome(seconds)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def error(self, seconds: float = 60.0) -> MpcsegError:
+    def error(self, seconds: float = 180.0) -> MpcsegError:
         outcome = self._outcome(seconds)
         assert isinstance(outcome, MpcsegError), outcome
         return outcome
@@ -162,14 +151,60 @@ def start_compute(nodes: Nodes, storage: Path, **options: Any) -> tuple[Running,
 
 
 def connect(
-    nodes: Nodes, identity: Identity, address: str, *, spec: StudySpec | None = None, **options: Any
+    nodes: Nodes,
+    own: Identity,
+    address: str,
+    *,
+    role: Role | None = None,
+    spec: StudySpec | None = None,
+    **options: Any,
 ) -> ComputeClient:
-    """Return a client that has not joined yet."""
-    spec = spec or nodes.spec
+    """Return a client that has not joined yet; its role is that of the identity in ``nodes``."""
+    role = role or (Role.KEY if own is nodes.key else Role.PARTY)
     options = {
-        "parameter_digest": plan_of(nodes.spec).digest,
+        "parameter_digest": study_plan(nodes.spec).digest,
         "progress": Recorder(),
         "patience": 1.0,
         **options,
     }
-    return ComputeClient(spec, identity, address, **options)
+    return ComputeClient(spec or nodes.spec, own, role, address, **options)
+
+
+def close(nodes: Nodes, address: str, by: Identity | None = None) -> bytes:
+    """Close a study in the name of the key node's organisation; returns the closing record."""
+    return close_study(nodes.spec, by or nodes.key, address, Recorder(), patience=1.0)
+
+
+@dataclass
+class Ran:
+    """A whole study that has its results, whose compute node still serves them."""
+
+    compute: Running
+    address: str
+    key: KeySummary
+    parties: list[PartySummary]
+    progress: list[Recorder]
+
+    def closed(self, nodes: Nodes) -> ComputeSummary:
+        """Close it, and return what the compute node measured."""
+        close(nodes, self.address)
+        summary = self.compute.join()
+        assert isinstance(summary, ComputeSummary)
+        return summary
+
+
+def run_study(nodes: Nodes, folder: Path, cohorts: list[Cohort], **options: Any) -> Ran:
+    """Run every node of a study in threads, until its results are there."""
+    compute, address = start_compute(nodes, folder / "storage", **options)
+    key = run(run_key, nodes.spec, nodes.key, address, folder / "key")
+    parties = [
+        run(run_party, nodes.spec, own, address, cohort)
+        for own, cohort in zip(nodes.parties, cohorts, strict=True)
+    ]
+    return Ran(
+        compute,
+        address,
+        key.join(),
+        [party.join() for party in parties],
+        [key.progress, *(party.progress for party in parties)],
+    )

@@ -50,7 +50,7 @@ class Walker(threading.Thread):
 
 
 def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: Path) -> None:
-    nodes = make_nodes(tmp_path, n_parties=1)
+    nodes = make_nodes(n_parties=1)
     material = make_material(nodes)
     storage = tmp_path / "storage"
     running, address = start_compute(nodes, storage)
@@ -66,15 +66,16 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
                     watcher.wait_for(KeysReady)
                     material.send_block(party)
                     keeper.wait_for(AllPartiesReady)
-                    key.open_round("moments", 0, ())
+                    key.open_round("admission", 0, ())
                     keeper.wait_for(ReleaseReady)
                     walker.end()
                     key.abort(StudyAbortedError("enough"))
     assert type(running.error()) is StudyAbortedError
     # Keys, blocks, releases and the engine's own files have all been seen.
-    files = {place for place, is_folder in walker.modes if not is_folder}
+    files = {place.removesuffix(".new") for place, is_folder in walker.modes if not is_folder}
     assert files == {
         "lock",
+        f"ledger-{nodes.spec.digest[:16]}.json",
         "study/key-keeper",
         "study/party-party-a",
         "study/releases",
@@ -82,3 +83,7 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
     }
     for (place, is_folder), modes in walker.modes.items():
         assert modes == {0o700 if is_folder else 0o600}, place
+    # What outlives the study: the ledger and the closing record.
+    left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in storage.iterdir()}
+    digest = nodes.spec.digest[:16]
+    assert left == dict.fromkeys(("lock", f"ledger-{digest}.json", f"closing-{digest}.json"), 0o600)

@@ -14,18 +14,20 @@ import pytest
 
 from mpcseg.errors import KeyFingerprintError, ProtocolError
 from mpcseg.nodes.party import run_party
-from mpcseg.nodes.planning import plan_of
+from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.roles import Role
 from mpcseg.study.identity import Identity
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import (
+    KEYS_PURPOSE,
     Event,
     KeyAttestation,
     KeysReady,
     NodeAbsent,
     NodeBack,
     PartyReady,
-    StudyFinished,
+    ResultsReady,
     attested_bytes,
 )
 from mpcseg.wire.v1 import blob_pb2, compute_pb2_grpc, event_pb2, round_pb2, session_pb2
@@ -43,24 +45,29 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self._public_key = public_key
         self._first = first
         self._committed = threading.Event()
+        self.study = ""
         self.n_uploads = 0
         self.aborts: list[str] = []
 
     def Join(self, request: Any, context: Any) -> session_pb2.JoinReply:  # noqa: N802  named by the .proto
-        return session_pb2.JoinReply(session="session", committed=False)
+        self.study = self.study or request.study_digest
+        return session_pb2.JoinReply(session="session", study_digest=self.study)
 
     def Watch(self, request: Any, context: Any) -> Iterator[event_pb2.StudyEvent]:  # noqa: N802
         events = [*self._first, KeysReady(self._attestation)]
         for number, event in enumerate(events, start=1):
-            yield convert.event_to_wire(number, event)
+            yield convert.event_to_wire(number, event, self.study)
         while context.is_active():
             if self._committed.wait(0.1):
-                yield convert.event_to_wire(len(events) + 1, StudyFinished())
+                yield convert.event_to_wire(len(events) + 1, ResultsReady(), self.study)
                 return
 
     def Download(self, request: Any, context: Any) -> Iterator[blob_pb2.DownloadReply]:  # noqa: N802
         header = header_of(convert.name_from_wire(request.name), self._public_key)
-        yield blob_pb2.DownloadReply(header=convert.header_to_wire(header))
+        opening = blob_pb2.DownloadHeader(
+            study_digest=self.study, blob=convert.header_to_wire(header)
+        )
+        yield blob_pb2.DownloadReply(header=opening)
         for chunk in chunks_of(self._public_key):
             yield blob_pb2.DownloadReply(chunk=convert.chunk_to_wire(chunk))
 
@@ -68,15 +75,15 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self.n_uploads += 1
         for _ in requests:
             pass
-        return blob_pb2.UploadReply()
+        return blob_pb2.UploadReply(study_digest=self.study)
 
     def Commit(self, request: Any, context: Any) -> round_pb2.CommitReply:  # noqa: N802
         self._committed.set()
-        return round_pb2.CommitReply()
+        return round_pb2.CommitReply(study_digest=self.study)
 
-    def Close(self, request: Any, context: Any) -> session_pb2.CloseReply:  # noqa: N802
-        self.aborts.append(request.aborted.code)
-        return session_pb2.CloseReply()
+    def Abort(self, request: Any, context: Any) -> session_pb2.AbortReply:  # noqa: N802
+        self.aborts.append(request.reason.code)
+        return session_pb2.AbortReply(study_digest=self.study)
 
 
 @contextmanager
@@ -113,9 +120,8 @@ def take_part(nodes: Nodes, liar: Liar) -> list[str]:
 def attest(nodes: Nodes, signer: Identity, key: bytes, study: str = "") -> KeyAttestation:
     digest = hashlib.sha256(key).digest()
     study = study or nodes.spec.digest
-    return KeyAttestation(
-        digest, signer.sign(attested_bytes(study, plan_of(nodes.spec).digest, digest))
-    )
+    signed = attested_bytes(study, study_plan(nodes.spec).digest, digest)
+    return KeyAttestation(digest, signer.sign(KEYS_PURPOSE, signed))
 
 
 def assert_refused(nodes: Nodes, liar: Liar) -> None:
@@ -177,10 +183,12 @@ STEERING = "\x1b[2J\x1b]0;owned\x07"
     [
         PartyReady(STEERING),
         PartyReady("keeper"),
-        NodeAbsent(STEERING, 5.0),
-        NodeAbsent("party-z", 5.0),
-        NodeBack(STEERING),
-        NodeBack("x" * 100_000),
+        NodeAbsent(STEERING, Role.PARTY, 5.0),
+        NodeAbsent("party-z", Role.PARTY, 5.0),
+        NodeAbsent("keeper", Role.PARTY, 5.0),
+        NodeBack(STEERING, Role.KEY),
+        NodeBack("x" * 100_000, Role.KEY),
+        NodeBack("party-a", Role.KEY),
     ],
     ids=lambda event: f"{type(event).__name__} {event!r:.30}",
 )
@@ -196,10 +204,24 @@ def test_a_name_that_is_not_in_the_study_is_refused(
 
 
 def test_names_of_the_study_are_shown(nodes: Nodes, material: Material) -> None:
-    first = [PartyReady("party-b"), NodeAbsent("keeper", 5.0), NodeBack("keeper")]
+    first = [
+        PartyReady("party-b"),
+        NodeAbsent("keeper", Role.KEY, 5.0),
+        NodeBack("keeper", Role.KEY),
+    ]
     shown = take_part(nodes, Liar(material.attestation(), material.public_key, first=first))
     assert shown[:3] == [
         "party node party-b is ready",
-        "node keeper does not answer; the study waits 5 s for it",
-        "node keeper is back",
+        "key node keeper does not answer; the study waits 5 s for it",
+        "key node keeper is back",
     ]
+
+
+def test_an_answer_of_another_study_is_refused_and_nothing_is_sent(
+    nodes: Nodes, material: Material
+) -> None:
+    liar = Liar(material.attestation(), material.public_key)
+    liar.study = "0" * 64
+    with pytest.raises(ProtocolError, match="answered for another study"):
+        take_part(nodes, liar)
+    assert liar.n_uploads == 0

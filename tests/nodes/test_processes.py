@@ -16,7 +16,7 @@ from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.transport import open_channel
 from tests.nodes.processes import NodeProcess, spawn
-from tests.nodes.studies import Nodes, make_cohort, run, start_compute
+from tests.nodes.studies import Nodes, close, make_cohort, run, start_compute
 
 pytestmark = pytest.mark.processes
 
@@ -36,7 +36,7 @@ def test_a_party_that_is_killed_in_its_upload_and_started_again_takes_part(
     nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
 ) -> None:
     compute, address = start_compute(nodes, tmp_path / "storage", patience=30.0)
-    key = run(run_key, nodes.spec, nodes.key, address)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
     near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
     party = (run_party, nodes.spec, nodes.parties[1], address, make_cohort(30, 2, 2))
     first = spawn(tmp_path / "first", *party, deadly="advance upload")
@@ -47,8 +47,9 @@ def test_a_party_that_is_killed_in_its_upload_and_started_again_takes_part(
     started.append(second)
     assert second.result() == "done"
     # Nothing of the first process's blobs is counted among the records.
-    assert key.join().result.n_records == 60
+    assert key.join().result.n_records == pytest.approx(60, abs=0.1)
     near.join()
+    close(nodes, address)
     assert compute.join().n_blocks == {"party-a": 1, "party-b": 1}
 
 
@@ -67,7 +68,7 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
     )
     started.append(compute)
     address = compute.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address, patience=1.5)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=1.5)
     parties = [
         run(run_party, nodes.spec, identity, address, make_cohort(30, 2, seed), patience=1.5)
         for seed, identity in enumerate(nodes.parties)
@@ -97,7 +98,7 @@ def test_the_operator_of_the_compute_node_stops_it(
     )
     started.append(compute)
     address = compute.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
     key.progress.wait(lambda p: p.facts("keys"))
     assert list(storage.rglob("public-key"))
     os.kill(compute.process.pid or 0, signal.SIGTERM)
@@ -126,7 +127,7 @@ def test_a_compute_node_that_comes_back_does_not_go_on_with_an_old_study(
 
     first = serve("first", "127.0.0.1:0")
     address = first.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address, patience=30.0)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=30.0)
     key.progress.wait(lambda p: p.facts("keys"))
     first.process.kill()
     first.process.join()
@@ -153,7 +154,7 @@ def test_the_workers_of_a_killed_compute_node_do_not_stay(
     )
     started.append(compute)
     address = compute.wait_line("event listening")
-    run(run_key, nodes.spec, nodes.key, address, patience=0.2)
+    run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=0.2)
     for seed, identity in enumerate(nodes.parties):
         run(run_party, nodes.spec, identity, address, make_cohort(5, 2, seed), patience=0.2)
     compute.wait_line("start round 0")
@@ -182,7 +183,7 @@ def test_health_is_answered_while_the_workers_are_busy(
     )
     started.append(compute)
     address = compute.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
     for seed, identity in enumerate(nodes.parties):
         run(run_party, nodes.spec, identity, address, make_cohort(30, 2, seed))
     key.progress.wait(lambda p: p.facts("all_parties_ready"))
@@ -196,6 +197,7 @@ def test_health_is_answered_while_the_workers_are_busy(
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
             time.sleep(0.05)
     key.join()
+    close(nodes, address)
     assert compute.result() == "done"
     assert len(waits) > 10
     assert max(waits) < 2.0

@@ -19,13 +19,13 @@ from mpcseg.errors import (
     BlobTooLargeError,
     DigestMismatchError,
     DuplicateNodeError,
-    KeyFingerprintError,
     MalformedBlobError,
     MpcsegError,
     ParameterMismatchError,
     ProtocolError,
     ReorderedStreamError,
     SecretKeyRefusedError,
+    SignatureError,
     TruncatedStreamError,
 )
 from mpcseg.nodes import servicer
@@ -34,6 +34,7 @@ from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.transport import open_channel
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
+from mpcseg.wire.events import KEYS_PURPOSE
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk
 from mpcseg.wire.status import from_call
 from mpcseg.wire.v1 import blob_pb2, compute_pb2_grpc
@@ -279,8 +280,8 @@ def test_an_attestation_by_somebody_else_is_refused(
     bench: Bench, material: Material, nodes: Nodes
 ) -> None:
     right = material.attestation()
-    forged = nodes.parties[0].sign(b"whatever")
-    with pytest.raises(KeyFingerprintError):
+    forged = nodes.parties[0].sign(KEYS_PURPOSE, b"whatever")
+    with pytest.raises(SignatureError):
         bench.key.publish_keys(replace(right, signature=forged))
 
 

@@ -15,6 +15,7 @@ class BlobKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BLOB_KIND_PRESENCE: _ClassVar[BlobKind]
     BLOB_KIND_HYPERPLANE: _ClassVar[BlobKind]
     BLOB_KIND_RELEASE: _ClassVar[BlobKind]
+    BLOB_KIND_RESULT: _ClassVar[BlobKind]
 BLOB_KIND_UNSPECIFIED: BlobKind
 BLOB_KIND_PUBLIC_KEY: BlobKind
 BLOB_KIND_RELINEARISATION_KEYS: BlobKind
@@ -22,6 +23,7 @@ BLOB_KIND_FEATURE: BlobKind
 BLOB_KIND_PRESENCE: BlobKind
 BLOB_KIND_HYPERPLANE: BlobKind
 BLOB_KIND_RELEASE: BlobKind
+BLOB_KIND_RESULT: BlobKind
 
 class BlobName(_message.Message):
     __slots__ = ("kind", "round", "item", "part")
@@ -72,10 +74,12 @@ class UploadRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., chunk: _Optional[_Union[BlobChunk, _Mapping]] = ...) -> None: ...
 
 class UploadReply(_message.Message):
-    __slots__ = ("already_there",)
+    __slots__ = ("already_there", "study_digest")
     ALREADY_THERE_FIELD_NUMBER: _ClassVar[int]
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     already_there: bool
-    def __init__(self, already_there: _Optional[bool] = ...) -> None: ...
+    study_digest: str
+    def __init__(self, already_there: _Optional[bool] = ..., study_digest: _Optional[str] = ...) -> None: ...
 
 class DownloadRequest(_message.Message):
     __slots__ = ("study_digest", "session", "name")
@@ -87,10 +91,26 @@ class DownloadRequest(_message.Message):
     name: BlobName
     def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ..., name: _Optional[_Union[BlobName, _Mapping]] = ...) -> None: ...
 
+class DownloadHeader(_message.Message):
+    __slots__ = ("study_digest", "blob")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    blob: BlobHeader
+    def __init__(self, study_digest: _Optional[str] = ..., blob: _Optional[_Union[BlobHeader, _Mapping]] = ...) -> None: ...
+
 class DownloadReply(_message.Message):
     __slots__ = ("header", "chunk")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
-    header: BlobHeader
+    header: DownloadHeader
     chunk: BlobChunk
-    def __init__(self, header: _Optional[_Union[BlobHeader, _Mapping]] = ..., chunk: _Optional[_Union[BlobChunk, _Mapping]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[DownloadHeader, _Mapping]] = ..., chunk: _Optional[_Union[BlobChunk, _Mapping]] = ...) -> None: ...
+
+class FetchResultRequest(_message.Message):
+    __slots__ = ("study_digest", "recipient")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    recipient: str
+    def __init__(self, study_digest: _Optional[str] = ..., recipient: _Optional[str] = ...) -> None: ...

@@ -1,4 +1,5 @@
 from mpcseg.wire.v1 import blob_pb2 as _blob_pb2
+from mpcseg.wire.v1 import closing_pb2 as _closing_pb2
 from mpcseg.wire.v1 import event_pb2 as _event_pb2
 from mpcseg.wire.v1 import round_pb2 as _round_pb2
 from mpcseg.wire.v1 import session_pb2 as _session_pb2

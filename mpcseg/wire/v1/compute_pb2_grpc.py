@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from mpcseg.wire.v1 import blob_pb2 as mpcseg_dot_v1_dot_blob__pb2
+from mpcseg.wire.v1 import closing_pb2 as mpcseg_dot_v1_dot_closing__pb2
 from mpcseg.wire.v1 import event_pb2 as mpcseg_dot_v1_dot_event__pb2
 from mpcseg.wire.v1 import round_pb2 as mpcseg_dot_v1_dot_round__pb2
 from mpcseg.wire.v1 import session_pb2 as mpcseg_dot_v1_dot_session__pb2
@@ -29,7 +30,8 @@ if _version_not_supported:
 
 
 class ComputeNodeStub:
-    """Every request may be repeated after a lost reply; the second one changes nothing.
+    """Every request may be repeated after a lost reply; the second one changes nothing. Every request
+    and every answer carries the digest of the study's agreement.
     """
 
     def __init__(self, channel):
@@ -73,15 +75,41 @@ class ComputeNodeStub:
                 request_serializer=mpcseg_dot_v1_dot_round__pb2.OpenRoundRequest.SerializeToString,
                 response_deserializer=mpcseg_dot_v1_dot_round__pb2.OpenRoundReply.FromString,
                 _registered_method=True)
-        self.Close = channel.unary_unary(
-                '/mpcseg.v1.ComputeNode/Close',
-                request_serializer=mpcseg_dot_v1_dot_session__pb2.CloseRequest.SerializeToString,
-                response_deserializer=mpcseg_dot_v1_dot_session__pb2.CloseReply.FromString,
+        self.Finish = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/Finish',
+                request_serializer=mpcseg_dot_v1_dot_closing__pb2.FinishRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_closing__pb2.FinishReply.FromString,
+                _registered_method=True)
+        self.ReportDestroyed = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/ReportDestroyed',
+                request_serializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.FromString,
+                _registered_method=True)
+        self.Abort = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/Abort',
+                request_serializer=mpcseg_dot_v1_dot_session__pb2.AbortRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_session__pb2.AbortReply.FromString,
+                _registered_method=True)
+        self.FetchResult = channel.unary_stream(
+                '/mpcseg.v1.ComputeNode/FetchResult',
+                request_serializer=mpcseg_dot_v1_dot_blob__pb2.FetchResultRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_blob__pb2.DownloadReply.FromString,
+                _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/Withdraw',
+                request_serializer=mpcseg_dot_v1_dot_closing__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_closing__pb2.WithdrawReply.FromString,
+                _registered_method=True)
+        self.CloseStudy = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/CloseStudy',
+                request_serializer=mpcseg_dot_v1_dot_closing__pb2.CloseStudyRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_closing__pb2.CloseStudyReply.FromString,
                 _registered_method=True)
 
 
 class ComputeNodeServicer:
-    """Every request may be repeated after a lost reply; the second one changes nothing.
+    """Every request may be repeated after a lost reply; the second one changes nothing. Every request
+    and every answer carries the digest of the study's agreement.
     """
 
     def Join(self, request, context):
@@ -99,7 +127,7 @@ class ComputeNodeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Upload(self, request_iterator, context):
-        """Key node: keys and hyperplanes; party: blocks. One blob per call.
+        """Key node: keys, hyperplanes and sealed results; party: blocks. One blob per call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,8 +161,43 @@ class ComputeNodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Close(self, request, context):
-        """Key node: the study is finished; any node: the study is aborted.
+    def Finish(self, request, context):
+        """Key node: the results are here and the secret key is destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportDestroyed(self, request, context):
+        """Key node: the secret key is destroyed, however the study ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Abort(self, request, context):
+        """Any node: the study is aborted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchResult(self, request, context):
+        """A recipient organisation, after the last round.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """A party's organisation, before the first round: its ciphertexts are deleted, the study ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseStudy(self, request, context):
+        """The key or the compute node's organisation: everything that is kept is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,10 +241,35 @@ def add_ComputeNodeServicer_to_server(servicer, server):
                     request_deserializer=mpcseg_dot_v1_dot_round__pb2.OpenRoundRequest.FromString,
                     response_serializer=mpcseg_dot_v1_dot_round__pb2.OpenRoundReply.SerializeToString,
             ),
-            'Close': grpc.unary_unary_rpc_method_handler(
-                    servicer.Close,
-                    request_deserializer=mpcseg_dot_v1_dot_session__pb2.CloseRequest.FromString,
-                    response_serializer=mpcseg_dot_v1_dot_session__pb2.CloseReply.SerializeToString,
+            'Finish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Finish,
+                    request_deserializer=mpcseg_dot_v1_dot_closing__pb2.FinishRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_closing__pb2.FinishReply.SerializeToString,
+            ),
+            'ReportDestroyed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportDestroyed,
+                    request_deserializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.SerializeToString,
+            ),
+            'Abort': grpc.unary_unary_rpc_method_handler(
+                    servicer.Abort,
+                    request_deserializer=mpcseg_dot_v1_dot_session__pb2.AbortRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_session__pb2.AbortReply.SerializeToString,
+            ),
+            'FetchResult': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchResult,
+                    request_deserializer=mpcseg_dot_v1_dot_blob__pb2.FetchResultRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_blob__pb2.DownloadReply.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=mpcseg_dot_v1_dot_closing__pb2.WithdrawRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_closing__pb2.WithdrawReply.SerializeToString,
+            ),
+            'CloseStudy': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseStudy,
+                    request_deserializer=mpcseg_dot_v1_dot_closing__pb2.CloseStudyRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_closing__pb2.CloseStudyReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -192,7 +280,8 @@ def add_ComputeNodeServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ComputeNode:
-    """Every request may be repeated after a lost reply; the second one changes nothing.
+    """Every request may be repeated after a lost reply; the second one changes nothing. Every request
+    and every answer carries the digest of the study's agreement.
     """
 
     @staticmethod
@@ -385,7 +474,7 @@ class ComputeNode:
             _registered_method=True)
 
     @staticmethod
-    def Close(request,
+    def Finish(request,
             target,
             options=(),
             channel_credentials=None,
@@ -398,9 +487,144 @@ class ComputeNode:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/mpcseg.v1.ComputeNode/Close',
-            mpcseg_dot_v1_dot_session__pb2.CloseRequest.SerializeToString,
-            mpcseg_dot_v1_dot_session__pb2.CloseReply.FromString,
+            '/mpcseg.v1.ComputeNode/Finish',
+            mpcseg_dot_v1_dot_closing__pb2.FinishRequest.SerializeToString,
+            mpcseg_dot_v1_dot_closing__pb2.FinishReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportDestroyed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/ReportDestroyed',
+            mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.SerializeToString,
+            mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Abort(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/Abort',
+            mpcseg_dot_v1_dot_session__pb2.AbortRequest.SerializeToString,
+            mpcseg_dot_v1_dot_session__pb2.AbortReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/FetchResult',
+            mpcseg_dot_v1_dot_blob__pb2.FetchResultRequest.SerializeToString,
+            mpcseg_dot_v1_dot_blob__pb2.DownloadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/Withdraw',
+            mpcseg_dot_v1_dot_closing__pb2.WithdrawRequest.SerializeToString,
+            mpcseg_dot_v1_dot_closing__pb2.WithdrawReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseStudy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/CloseStudy',
+            mpcseg_dot_v1_dot_closing__pb2.CloseStudyRequest.SerializeToString,
+            mpcseg_dot_v1_dot_closing__pb2.CloseStudyReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,33 +24,34 @@ _sym_db = _symbol_database.Default()
 
 from mpcseg.wire.v1 import error_pb2 as mpcseg_dot_v1_dot_error__pb2
 from mpcseg.wire.v1 import round_pb2 as mpcseg_dot_v1_dot_round__pb2
+from mpcseg.wire.v1 import session_pb2 as mpcseg_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcseg/v1/event.proto\x12\tmpcseg.v1\x1a\x15mpcseg/v1/error.proto\x1a\x15mpcseg/v1/round.proto\"D\n\x0cWatchRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\"\xcf\x03\n\nStudyEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12*\n\nkeys_ready\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.KeysReadyH\x00\x12,\n\x0bparty_ready\x18\x03 \x01(\x0b\x32\x15.mpcseg.v1.PartyReadyH\x00\x12\x37\n\x11\x61ll_parties_ready\x18\x04 \x01(\x0b\x32\x1a.mpcseg.v1.AllPartiesReadyH\x00\x12\x32\n\x0eround_progress\x18\x05 \x01(\x0b\x32\x18.mpcseg.v1.RoundProgressH\x00\x12\x30\n\rrelease_ready\x18\x06 \x01(\x0b\x32\x17.mpcseg.v1.ReleaseReadyH\x00\x12,\n\x0bnode_absent\x18\x07 \x01(\x0b\x32\x15.mpcseg.v1.NodeAbsentH\x00\x12(\n\tnode_back\x18\x08 \x01(\x0b\x32\x13.mpcseg.v1.NodeBackH\x00\x12,\n\x08\x66inished\x18\t \x01(\x0b\x32\x18.mpcseg.v1.StudyFinishedH\x00\x12)\n\x07\x61\x62orted\x18\n \x01(\x0b\x32\x16.mpcseg.v1.ErrorDetailH\x00\x42\x07\n\x05\x65vent\";\n\tKeysReady\x12.\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x19.mpcseg.v1.KeyAttestation\"\x1b\n\nPartyReady\x12\r\n\x05party\x18\x01 \x01(\t\"\x11\n\x0f\x41llPartiesReady\"A\n\rRoundProgress\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\ntasks_done\x18\x02 \x01(\r\x12\r\n\x05tasks\x18\x03 \x01(\r\",\n\x0cReleaseReady\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"0\n\nNodeAbsent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0cseconds_left\x18\x02 \x01(\x01\"\x18\n\x08NodeBack\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x0f\n\rStudyFinishedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcseg/v1/event.proto\x12\tmpcseg.v1\x1a\x15mpcseg/v1/error.proto\x1a\x15mpcseg/v1/round.proto\x1a\x17mpcseg/v1/session.proto\"D\n\x0cWatchRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x04\"\xe9\x03\n\nStudyEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12*\n\nkeys_ready\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.KeysReadyH\x00\x12,\n\x0bparty_ready\x18\x03 \x01(\x0b\x32\x15.mpcseg.v1.PartyReadyH\x00\x12\x37\n\x11\x61ll_parties_ready\x18\x04 \x01(\x0b\x32\x1a.mpcseg.v1.AllPartiesReadyH\x00\x12\x32\n\x0eround_progress\x18\x05 \x01(\x0b\x32\x18.mpcseg.v1.RoundProgressH\x00\x12\x30\n\rrelease_ready\x18\x06 \x01(\x0b\x32\x17.mpcseg.v1.ReleaseReadyH\x00\x12,\n\x0bnode_absent\x18\x07 \x01(\x0b\x32\x15.mpcseg.v1.NodeAbsentH\x00\x12(\n\tnode_back\x18\x08 \x01(\x0b\x32\x13.mpcseg.v1.NodeBackH\x00\x12\x30\n\rresults_ready\x18\t \x01(\x0b\x32\x17.mpcseg.v1.ResultsReadyH\x00\x12)\n\x07\x61\x62orted\x18\n \x01(\x0b\x32\x16.mpcseg.v1.ErrorDetailH\x00\x12\x14\n\x0cstudy_digest\x18\x0b \x01(\tB\x07\n\x05\x65vent\";\n\tKeysReady\x12.\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x19.mpcseg.v1.KeyAttestation\"\x1b\n\nPartyReady\x12\r\n\x05party\x18\x01 \x01(\t\"#\n\x0f\x41llPartiesReady\x12\x10\n\x08n_blocks\x18\x01 \x01(\r\"A\n\rRoundProgress\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\ntasks_done\x18\x02 \x01(\r\x12\r\n\x05tasks\x18\x03 \x01(\r\",\n\x0cReleaseReady\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"O\n\nNodeAbsent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0cseconds_left\x18\x02 \x01(\x01\x12\x1d\n\x04role\x18\x03 \x01(\x0e\x32\x0f.mpcseg.v1.Role\"7\n\x08NodeBack\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x1d\n\x04role\x18\x02 \x01(\x0e\x32\x0f.mpcseg.v1.Role\"\x0e\n\x0cResultsReadyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcseg.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHREQUEST']._serialized_start=82
-  _globals['_WATCHREQUEST']._serialized_end=150
-  _globals['_STUDYEVENT']._serialized_start=153
-  _globals['_STUDYEVENT']._serialized_end=616
-  _globals['_KEYSREADY']._serialized_start=618
-  _globals['_KEYSREADY']._serialized_end=677
-  _globals['_PARTYREADY']._serialized_start=679
-  _globals['_PARTYREADY']._serialized_end=706
-  _globals['_ALLPARTIESREADY']._serialized_start=708
-  _globals['_ALLPARTIESREADY']._serialized_end=725
-  _globals['_ROUNDPROGRESS']._serialized_start=727
-  _globals['_ROUNDPROGRESS']._serialized_end=792
-  _globals['_RELEASEREADY']._serialized_start=794
-  _globals['_RELEASEREADY']._serialized_end=838
-  _globals['_NODEABSENT']._serialized_start=840
-  _globals['_NODEABSENT']._serialized_end=888
-  _globals['_NODEBACK']._serialized_start=890
-  _globals['_NODEBACK']._serialized_end=914
-  _globals['_STUDYFINISHED']._serialized_start=916
-  _globals['_STUDYFINISHED']._serialized_end=931
+  _globals['_WATCHREQUEST']._serialized_start=107
+  _globals['_WATCHREQUEST']._serialized_end=175
+  _globals['_STUDYEVENT']._serialized_start=178
+  _globals['_STUDYEVENT']._serialized_end=667
+  _globals['_KEYSREADY']._serialized_start=669
+  _globals['_KEYSREADY']._serialized_end=728
+  _globals['_PARTYREADY']._serialized_start=730
+  _globals['_PARTYREADY']._serialized_end=757
+  _globals['_ALLPARTIESREADY']._serialized_start=759
+  _globals['_ALLPARTIESREADY']._serialized_end=794
+  _globals['_ROUNDPROGRESS']._serialized_start=796
+  _globals['_ROUNDPROGRESS']._serialized_end=861
+  _globals['_RELEASEREADY']._serialized_start=863
+  _globals['_RELEASEREADY']._serialized_end=907
+  _globals['_NODEABSENT']._serialized_start=909
+  _globals['_NODEABSENT']._serialized_end=988
+  _globals['_NODEBACK']._serialized_start=990
+  _globals['_NODEBACK']._serialized_end=1045
+  _globals['_RESULTSREADY']._serialized_start=1047
+  _globals['_RESULTSREADY']._serialized_end=1061
 # @@protoc_insertion_point(module_scope)

@@ -13,10 +13,12 @@ class RoundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUND_KIND_MOMENTS: _ClassVar[RoundKind]
     ROUND_KIND_LLOYD: _ClassVar[RoundKind]
     ROUND_KIND_PROFILE: _ClassVar[RoundKind]
+    ROUND_KIND_ADMISSION: _ClassVar[RoundKind]
 ROUND_KIND_UNSPECIFIED: RoundKind
 ROUND_KIND_MOMENTS: RoundKind
 ROUND_KIND_LLOYD: RoundKind
 ROUND_KIND_PROFILE: RoundKind
+ROUND_KIND_ADMISSION: RoundKind
 
 class PublishKeysRequest(_message.Message):
     __slots__ = ("study_digest", "session", "attestation")
@@ -37,8 +39,10 @@ class KeyAttestation(_message.Message):
     def __init__(self, public_key_sha256: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class PublishKeysReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("study_digest",)
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    def __init__(self, study_digest: _Optional[str] = ...) -> None: ...
 
 class CommitRequest(_message.Message):
     __slots__ = ("study_digest", "session", "n_blocks", "manifest_sha256")
@@ -53,8 +57,10 @@ class CommitRequest(_message.Message):
     def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ..., n_blocks: _Optional[int] = ..., manifest_sha256: _Optional[bytes] = ...) -> None: ...
 
 class CommitReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("study_digest",)
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    def __init__(self, study_digest: _Optional[str] = ...) -> None: ...
 
 class OpenRoundRequest(_message.Message):
     __slots__ = ("study_digest", "session", "kind", "index", "sign_degrees")
@@ -71,5 +77,7 @@ class OpenRoundRequest(_message.Message):
     def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ..., kind: _Optional[_Union[RoundKind, str]] = ..., index: _Optional[int] = ..., sign_degrees: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class OpenRoundReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("study_digest",)
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    def __init__(self, study_digest: _Optional[str] = ...) -> None: ...

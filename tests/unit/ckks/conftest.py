@@ -40,7 +40,7 @@ class Keys:
 
     def decrypt_polynomial(self, encrypted: Encrypted) -> seal.Plaintext:
         plain = seal.Plaintext()
-        self.secret._decryptor.decrypt(encrypted.payload, plain)
+        self.secret._key.decryptor.decrypt(encrypted.payload, plain)
         return plain
 
     def slots(self, encrypted: Encrypted) -> np.ndarray:

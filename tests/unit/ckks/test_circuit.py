@@ -38,6 +38,7 @@ def value(level: int = 2, scale: float = TARGET_SCALE, size: int = 2) -> Encrypt
         (lambda c: c.lower(value(2, 2.0**70), 0), "beyond the modulus"),
         (lambda c: c.halve(value(0, 2.0**61)), "beyond the modulus"),
         (lambda c: c.multiply_scalar(value(), 1e-12, TARGET_SCALE), "vanishes"),
+        (lambda c: c.multiply_plain(value(0), np.ones(2), 2.0**40), "by a vector .* beyond"),
     ],
 )
 def test_mismatches_are_refused_in_words(circuit: Circuit, operation, message: str) -> None:
@@ -67,14 +68,18 @@ def test_every_operation_on_ciphertexts_agrees_with_the_clear(small_keys: Keys) 
     encrypted = small_keys.load_block(rows)[:2]
     clear = [Encrypted(row, encrypted[0].level, TARGET_SCALE) for row in rows[:2]]
 
+    vector = rng.uniform(-1, 1, small_keys.parameters.slots).astype(np.complex128)
+
     def run(circuit: Circuit, a: Encrypted, b: Encrypted) -> list[Encrypted]:
         product = circuit.finish(circuit.multiply(a, b))
         square = circuit.finish(circuit.square(a))
         scaled = circuit.rescale(circuit.multiply_scalar(a, -0.7, b.scale))
+        weighed = circuit.rescale(circuit.multiply_plain(a, vector, b.scale))
         return [
             product,
             square,
             scaled,
+            weighed,
             circuit.add(product, square),
             circuit.add_scalar(product, 0.125),
             circuit.double(product),

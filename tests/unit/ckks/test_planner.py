@@ -44,9 +44,34 @@ def test_counts_of_a_whole_round() -> None:
     assert switches == 10 * 12 + 5 * 3
 
 
-def test_decrypted_values_are_rounds_moments_and_profile_alone() -> None:
+def test_decrypted_values_are_those_of_the_rounds_alone() -> None:
     plan = plan_study(n_clusters=5, n_features=6, n_rounds=10)
-    assert plan.decrypted_values == 10 * 5 * 7 + (1 + 6 + 21) + 5 * 13
+    assert plan.decrypted_values == 3 + (1 + 6 + 21) + 10 * 5 * 7 + 5 * 13
+    three = plan_study(n_clusters=5, n_features=6, n_rounds=10, most_records=(9, None, 20_000))
+    assert three.n_sums("admission") == 3 * 3
+    assert three.decrypted_values == plan.decrypted_values + 2 * 3
+
+
+def test_admission_takes_nine_key_switches_for_each_feature_of_each_upload() -> None:
+    plan = plan_study(n_clusters=8, n_features=6, n_rounds=1)
+
+    def switches(*, norm: bool) -> int:
+        counts = plan.admission_counts(norm=norm)
+        return sum(n for (name, _), n in counts.items() if name == "relinearise")
+
+    assert switches(norm=False) == 6 * 9
+    assert switches(norm=True) == 6 * 9 + 9
+    assert plan.admission_counts(norm=False)["multiply_plain", 0] == 6
+
+
+def test_admission_costs_by_upload_not_by_shared_block() -> None:
+    def seconds(*most: int | None) -> float:
+        return plan_study(
+            n_clusters=3, n_features=2, n_rounds=1, most_records=most
+        ).admission_seconds()
+
+    assert seconds(100, 200, 300) == pytest.approx(3 * seconds(100))
+    assert seconds(30_000) > 3 * seconds(None)
 
 
 def test_bytes_are_those_of_real_blobs(keys: Keys) -> None:

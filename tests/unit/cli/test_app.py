@@ -18,6 +18,7 @@ from mpcseg import errors
 from mpcseg.cli.app import app, main
 from mpcseg.nodes.lifetime import END_WITH_STDIN
 from mpcseg.study.identity import load_identity
+from tests.organisations import features, save_identity, study_spec, write_study
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,9 +33,8 @@ def test_an_identity_is_made_and_shown(tmp_path: Path) -> None:
     folder = str(tmp_path / "identity")
     made = run("identity", "new", "hub", "--folder", folder, "--host", "127.0.0.1")
     assert made.returncode == 0
-    fingerprint = load_identity(tmp_path / "identity").fingerprint
-    assert f"fingerprint: {fingerprint}" in made.stdout
-    shown = run("identity", "show", "--folder", folder)
+    assert load_identity(tmp_path / "identity").card.spoken in made.stdout
+    shown = run("identity", "show", folder)
     assert (shown.returncode, shown.stdout) == (0, made.stdout)
 
 
@@ -55,8 +55,8 @@ def test_an_error_cannot_steer_a_terminal_or_fill_it(
     def steering(*_: object, **__: object) -> None:
         raise errors.ConfigError("\x1b[2J\x9b31m\x07bad\nworse" + "x" * 9000, "\x1b]0;hint\x07")
 
-    monkeypatch.setattr("mpcseg.cli.identity.load_identity", steering)
-    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", "--folder", str(tmp_path)])
+    monkeypatch.setattr("mpcseg.cli.identity.load_card", steering)
+    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", str(tmp_path / "hub.card")])
     with pytest.raises(SystemExit):
         main()
     shown = capsys.readouterr().err.split("\n")
@@ -67,7 +67,7 @@ def test_an_error_cannot_steer_a_terminal_or_fill_it(
 
 
 def test_a_traceback_is_shown_on_request_only(tmp_path: Path) -> None:
-    arguments = ("identity", "show", "--folder", str(tmp_path))
+    arguments = ("identity", "show", str(tmp_path))
     assert "Traceback" not in run(*arguments).stderr
     assert "Traceback" in run(*arguments, MPCSEG_DEBUG="1").stderr
 
@@ -80,8 +80,8 @@ def test_an_unexpected_failure_shows_its_place_but_not_its_text(
     def broken(*_: object, **__: object) -> None:
         float("anna@example.org, 734.25")
 
-    monkeypatch.setattr("mpcseg.cli.identity.load_identity", broken)
-    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", "--folder", str(tmp_path)])
+    monkeypatch.setattr("mpcseg.cli.identity.load_card", broken)
+    monkeypatch.setattr(sys, "argv", ["mpcseg", "identity", "show", str(tmp_path / "hub.card")])
     monkeypatch.delenv("MPCSEG_DEBUG", raising=False)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -101,8 +101,8 @@ def test_the_limit_of_blocks_reaches_the_compute_node(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served: dict[str, object] = {}
-    monkeypatch.setattr("mpcseg.cli.compute.load_study", lambda _: None)
-    monkeypatch.setattr("mpcseg.cli.compute.load_identity", lambda _: None)
+    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda _: None)
+    monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: None)
     monkeypatch.setattr(
         "mpcseg.nodes.compute.serve_compute", lambda *_, **given: served.update(given)
     )
@@ -143,8 +143,9 @@ def test_the_version_is_shown() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("identity", "new"), ("identity", "show"), ("plan",), ("compute", "serve"),
-     ("party", "run"), ("key", "run"), ("demo",)],
+    [(), ("identity", "new"), ("identity", "show"), ("study", "new"), ("study", "sign"),
+     ("study", "show"), ("study", "verify"), ("plan",), ("compute", "serve"), ("party", "run"),
+     ("key", "run"), ("demo",)],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
@@ -158,17 +159,13 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 @pytest.fixture
 def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A party node that waits, patiently, for a compute node that is not there."""
-    folders = {name: tmp_path / name for name in ("hub", "notary", "alder")}
-    study = ['name = "s"', "n_clusters = 2", "n_rounds = 1", 'epsilon = "none"']
-    study += ["[[features]]", 'name = "v"', "lower = 0", "upper = 9"]
-    for name, heading in zip(folders, ("[compute]", "[key]", "[[parties]]"), strict=True):
-        assert run("identity", "new", name, "--folder", str(folders[name])).returncode == 0
-        study += [heading, f'name = "{name}"', f'certificate = "{name}/certificate.pem"']
-    (tmp_path / "study.toml").write_text("\n".join(study))
-    (tmp_path / "customers.csv").write_text("id,v\na,1\nb,2\nc,3\n")
+    known = {"alder": save_identity(tmp_path / "alder", "alder")}
+    spec = study_spec(parties=("alder",), known=known, features=features("v"))
+    study = write_study(tmp_path / "trial.agreement", spec, known)
+    (tmp_path / "customers.csv").write_text("id,v\na,-1\nb,0\nc,1\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "mpcseg", "party", "run", "--study", str(tmp_path / "study.toml"),
-         "--identity", str(folders["alder"]), "--address", "127.0.0.1:9", "--id-column", "id",
+        [sys.executable, "-m", "mpcseg", "party", "run", "--study", str(study),
+         "--identity", str(tmp_path / "alder"), "--address", "127.0.0.1:9", "--id-column", "id",
          "--data", str(tmp_path / "customers.csv")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env={**os.environ, END_WITH_STDIN: "1"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ import pytest
 from mpcseg.cli.config import ComputeConfig, KeyConfig, NodeConfig, PartyConfig, load_config
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.roles import MAX_BLOCKS
-from mpcseg.study.identity import new_identity
-from mpcseg.study.spec import load_study
+from mpcseg.study.table import TableSource
 
 TEMPLATES = Path(__file__).parents[3] / "parties"
 
@@ -73,6 +71,7 @@ def test_options_alone_are_enough(tmp_path: Path) -> None:
         ('id_column = "customer_id"', "patience = 0", "patience"),
         ('id_column = "customer_id"', 'key_fingerprint = "abc"', "must be 64 hexadecimal digits"),
         ('id_column = "customer_id"', "id_column = ", "not valid TOML"),
+        ('data = "/srv/customers.csv"', "data = 7", "data must be a file or the URL of a database"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(
@@ -101,15 +100,30 @@ def test_the_templates_are_complete_configurations(role: str, model: type[NodeCo
         assert f"{field} = " in text or f"[{field}]" in text, f"{field} is not explained"
 
 
-def test_the_template_of_the_study_is_a_study(tmp_path: Path) -> None:
-    text = (TEMPLATES / "study.toml").read_text()
-    (tmp_path / "study.toml").write_text(text)
-    (tmp_path / "certificates").mkdir()
-    content = tomllib.loads(text)
-    for node in (content["compute"], content["key"], *content["parties"]):
-        identity = new_identity(node["name"], tmp_path / node["name"])
-        (tmp_path / node["certificate"]).write_bytes(identity.certificate_pem)
-    spec = load_study(tmp_path / "study.toml")
-    assert spec.n_features == len(content["features"])
-    for field in type(spec).model_fields:
-        assert field in content, f"{field} is not explained"
+def test_a_database_is_data_too_and_stays_a_url(file: Path) -> None:
+    url = "postgresql+psycopg://anna:hush@db.example.org/shop"
+    file.write_text(PARTY.replace("/srv/customers.csv", url))
+    config = load_config(PartyConfig, file, {"table": "crm.customers"})
+    assert config.data == url
+    assert config.source == TableSource(url, "customer_id", "crm.customers")
+    assert "hush" not in repr(config)
+    assert load_config(PartyConfig, file, {"data": "env", "table": "t"}).source.is_database
+    with pytest.raises(ConfigError, match="no table is named"):
+        _ = load_config(PartyConfig, file, {}).source
+
+
+def test_a_folder_may_be_named_as_the_word_for_the_environment(file: Path) -> None:
+    file.write_text(PARTY.replace('"identity"', '"env"'))
+    assert load_config(PartyConfig, file, {}).identity == file.parent / "env"
+
+
+def test_optional_files_count_from_the_folder_too(file: Path) -> None:
+    file.write_text('policy = "policy.toml"\nopt_out = "opt_out.csv"\n' + PARTY)
+    config = load_config(PartyConfig, file, {})
+    assert config.policy == file.parent / "policy.toml"
+    assert config.opt_out == file.parent / "opt_out.csv"
+    assert load_config(PartyConfig, file, {"opt_out": Path("mine.csv")}).opt_out == Path("mine.csv")
+    file.write_text(PARTY)
+    config = load_config(PartyConfig, file, {})
+    assert (config.policy, config.opt_out, config.table) == (None, None, None)
+    assert config.source == TableSource(Path("/srv/customers.csv"), "customer_id")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mpcseg.ckks.planner import plan_study
 from mpcseg.cli.app import app
-from mpcseg.demo.tables import generated_tables
-from mpcseg.demo.workspace import make_workspace
 from mpcseg.errors import ConfigError, MpcsegError, PlanError
+from mpcseg.privacy.budget import NoisePlan, noise_plan
+from mpcseg.privacy.forecast import TYPICAL_DEVIATION, Forecast, records_needed
+from mpcseg.study.agreement import freeze, write_agreement
+from tests.organisations import signed, study_spec
+from tests.unit.study.clear_study import clear_schedule, plan_for, run_clear
 
 WIDE = {"COLUMNS": "200"}
 
@@ -37,12 +41,81 @@ def test_more_clusters_need_a_larger_set() -> None:
     assert "ckks-32768" in shown("--clusters", "8", "--features", "6", "--rounds", "10")
 
 
-def test_a_study_file_is_planned_with_its_digest(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    workspace = make_workspace(
-        folder, generated_tables(3, 1), n_clusters=4, n_rounds=6, seed=1, workers=2
-    )
-    assert workspace.spec.digest in shown("--study", str(workspace.study)).splitlines()
+@pytest.mark.parametrize("how", ["agreement", "draft"])
+def test_a_study_is_planned_with_its_digest_and_noise(tmp_path: Path, how: str) -> None:
+    """Also before anybody has signed: that is when it helps."""
+    spec = study_spec(n_clusters=4, parties={"alder": 4000, "birch": 3000})
+    path = tmp_path / "trial.agreement"
+    write_agreement(signed(spec) if how == "agreement" else freeze(spec), path)
+    text = shown("--study", str(path))
+    assert spec.digest in text.splitlines()
+    assert "Of 7,000 records" in text
+
+
+NUMBERS = ("--clusters", "5", "--features", "6", "--rounds", "8")
+
+
+def noise(own_draw: bool, epsilon: float = 1.0) -> NoisePlan:
+    return noise_plan(
+        epsilon=epsilon, delta=1e-6, n_clusters=5, n_features=6, n_rounds=8, n_parties=1,
+        radius=6**0.5, signs=((7, 7), (7, 15)), own_draw=own_draw,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "verdict"), [(440, "drowned"), (5000, "blurred"), (23_570, "sharp")]
+)
+def test_noise_is_foretold_in_words_and_warned_of(records: int, verdict: str) -> None:
+    text = shown(*NUMBERS, "--records", str(records))
+    assert "Noise for epsilon 1, delta 1e-06" in text
+    assert f"the segments will be {verdict}" in text.lower()
+    assert ("WARNING" in text) == (verdict != "sharp")
+    forecast = Forecast(noise(own_draw=False), records)
+    assert f"{forecast.coordinate_std:.2g}"[:4] in text
+    assert f"{100 * forecast.share_std:.2g}"[:4] in text
+
+
+def test_both_cases_of_the_compute_node_are_shown() -> None:
+    text = shown(*NUMBERS)
+    for own_draw, case in ((False, "receives nothing"), (True, "receives results")):
+        (row,) = [line for line in text.splitlines() if case in line]
+        std = noise(own_draw).effective_stds("lloyd", (7, 15))[0, 0]
+        assert f"± {std:.3g}" in row
+    assert "--records tells" in text
+
+
+def test_a_larger_epsilon_is_foretold_to_help() -> None:
+    assert "WARNING" in shown(*NUMBERS, "--records", "5000", "--epsilon", "1")
+    assert "WARNING" not in shown(*NUMBERS, "--records", "5000", "--epsilon", "4")
+    needed = [records_needed(noise(False, epsilon), "sharp") for epsilon in (0.5, 1, 2, 4)]
+    assert needed == sorted(needed, reverse=True)
+
+
+def test_without_noise_the_warning_is_of_another_kind_and_blunt_rounds_come_back() -> None:
+    text = shown(*NUMBERS, "--epsilon", "none")
+    assert "WARNING: without noise" in text
+    assert "lloyd, early" in text
+    assert "lloyd, early" not in shown(*NUMBERS)
+
+
+def test_a_forecast_is_what_a_noised_study_comes_to() -> None:
+    """Deviations of the final centroids over seeds, four equal groups far apart."""
+    rng = np.random.default_rng(0)
+    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * 0.4
+    records = np.repeat(corners, 1000, axis=0) + rng.normal(0, 0.05, (4000, 2))
+    shape = {"n_clusters": 4, "n_rounds": 4, "epsilon": 1.0}
+    plan = plan_for(n_features=2, **shape)
+    found = []
+    for seed in range(12):
+        study = clear_schedule(features=["a", "b"], seed=seed, **shape)
+        centers = run_clear(study, [records], 4, (plan, np.random.default_rng(seed)))
+        for corner, members in zip(corners, np.split(records, 4), strict=True):
+            offset = centers.cluster_centers - members.mean(axis=0)
+            found.append(offset[np.linalg.norm(centers.cluster_centers - corner, axis=1).argmin()])
+    deviation = np.std(found) / records.std(axis=0).mean()
+    # The forecast is for another spread, and knows nothing of the totals that correct the sums.
+    expected = Forecast(plan, 4000).coordinate_std * TYPICAL_DEVIATION / records.std(axis=0).mean()
+    assert 0.6 * expected < deviation < 1.1 * expected
 
 
 @pytest.mark.parametrize(
@@ -58,6 +131,9 @@ def test_a_study_file_is_planned_with_its_digest(tmp_path: Path) -> None:
              "--parameter-set", "ckks-16384-5"],
             PlanError,
         ),
+        (["--clusters", "5", "--features", "6", "--rounds", "3", "--epsilon", "much"], ConfigError),
+        (["--clusters", "5", "--features", "6", "--rounds", "3", "--epsilon", "0"], ConfigError),
+        (["--clusters", "5", "--features", "6", "--rounds", "3", "--delta", "2"], ConfigError),
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_plan_are_refused(

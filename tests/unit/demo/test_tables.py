@@ -44,7 +44,7 @@ def test_a_party_without_records_is_refused() -> None:
 def test_generated_companies_have_tails_overlap_and_one_that_is_unlike_the_others() -> None:
     companies = generated_companies(0)
     assert len(companies) == 3
-    assert sum(len(customers.identifiers) for customers in companies.values()) == 3000
+    assert sum(len(customers.identifiers) for customers in companies.values()) == 7800
     names = [feature.name for feature in FEATURES]
     frequency, monetary = names.index("frequency"), names.index("monetary")
     pooled = np.concatenate([customers.values for customers in companies.values()])
@@ -65,9 +65,9 @@ def test_generated_companies_depend_on_the_seed_alone() -> None:
 def test_generated_customers_can_be_dealt_to_any_number_of_parties() -> None:
     tables = generated_tables(5, 0)
     assert len(tables.parties) == 5
-    assert tables.n_records == 3000
+    assert tables.n_records == 7800
     records = tables.pooled_records()
-    assert records.shape == (3000, 5)
+    assert records.shape == (7800, 5)
     assert np.abs(records).max() <= 1
 
 

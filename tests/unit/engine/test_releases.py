@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpcseg.ckks import packing, slot_sum
-from mpcseg.engine import Block, BlockFiles, RoundWork
+from mpcseg.ckks.packing import SlotRange
+from mpcseg.engine import Block, BlockFiles, PartyUploads, RoundWork
+from mpcseg.engine.admission import NormTask, UploadTask
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.rounds import RoundTasks
 from mpcseg.engine.tasks import ReleaseTask
@@ -19,9 +23,19 @@ K, D = 3, 2
 SIGN = (7, 7)
 
 
-def work(kind: RoundKind, index: int) -> RoundWork:
-    files = BlockFiles(tuple(Path(f"x{j}") for j in range(D)), Path("presence"))
-    return RoundWork(kind, index, () if kind == "moments" else SIGN, K, [Block((files,))] * 5)
+FILES = BlockFiles(tuple(Path(f"x{j}") for j in range(D)), Path("presence"))
+PARTIES = (
+    PartyUploads((FILES, FILES)),
+    PartyUploads((FILES,), SlotRange(0, 0, 100)),
+    PartyUploads((FILES,), SlotRange(0, 100, 50)),
+)
+
+
+def work(kind: RoundKind, index: int, stds: np.ndarray | None = None) -> RoundWork:
+    sign = SIGN if kind in ("lloyd", "profile") else ()
+    parties = PARTIES if kind == "admission" else ()
+    blocks = [Block((FILES,))] * 5
+    return RoundWork(kind, index, sign, K, blocks, parties=parties, stds=stds)
 
 
 class Tasks(TaskGraph):
@@ -44,18 +58,75 @@ def labels(done: RoundWork) -> list[str]:
     return [label for task in releases(done) for label in task.labels]
 
 
-@pytest.mark.parametrize("kind", ["moments", "lloyd", "profile"])
+KINDS: list[RoundKind] = ["admission", "moments", "lloyd", "profile"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_release_of_a_round_has_a_label_of_its_own(kind: RoundKind) -> None:
-    found = labels(work(kind, 1))
+    done = work(kind, 1)
+    found = labels(done)
     assert len(set(found)) == len(found)
-    rows = sums_shape(kind, K, D)
-    assert len(found) == (rows[0] if len(rows) == 1 else rows[0] * rows[1])
+    assert len(found) == math.prod(sums_shape(kind, K, D, len(PARTIES)))
+    assert done.shape == sums_shape(kind, K, D, len(PARTIES))
 
 
 def test_no_label_of_a_study_comes_twice() -> None:
-    rounds = [work("moments", 0), *(work("lloyd", i) for i in range(1, 12)), work("profile", 12)]
+    first = [work("admission", 0), work("moments", 1)]
+    rounds = [*first, *(work("lloyd", i) for i in range(2, 12)), work("profile", 12)]
     found = [label for done in rounds for label in labels(done)]
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_sum_is_released_with_its_own_noise(kind: RoundKind) -> None:
+    shape = sums_shape(kind, K, D, len(PARTIES))
+    stds = 1.0 + np.arange(math.prod(shape), dtype=float).reshape(shape)
+    for given in (stds, stds.ravel()):
+        found = [std for task in releases(work(kind, 1, given)) for std in task.stds]
+        assert found == stds.ravel().tolist()
+    assert {std for task in releases(work(kind, 1)) for std in task.stds} == {0.0}
+
+
+def test_noise_for_another_number_of_sums_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"5 noises for 9 sums"):
+        releases(work("lloyd", 1, np.ones(5)))
+
+
+def test_admission_sums_one_party_at_a_time() -> None:
+    """Three releases a party; none adds up files of two parties, or leaves one out."""
+    graph = Tasks()
+    RoundTasks(work("admission", 0), Path("scratch")).add_sums(graph)
+    uploads = [task for task in graph.tasks if isinstance(task, UploadTask)]
+    assert len(uploads) == 4 * (D + 1)
+    made = [path for task in uploads for _, path in task.terms]
+    assert len(set(made)) == len(made)
+    used = []
+    for number, task in enumerate(releases(work("admission", 0))):
+        party, rule = divmod(number, 3)
+        paths = [path for (path,) in task.partials]
+        assert all(path.name.startswith(f"party-{party}-") for path in paths)
+        n_uploads = len(PARTIES[party].uploads)
+        assert len(paths) == n_uploads * ((D + 1) if rule == 0 else 1)
+        used += paths
+    assert sorted(used) == sorted(made)
+
+
+def test_admission_draws_other_functionals_for_each_upload_and_feature() -> None:
+    graph = Tasks()
+    RoundTasks(work("admission", 0), Path("scratch")).add_sums(graph)
+    uploads = [task for task in graph.tasks if isinstance(task, UploadTask)]
+    assert len({task.label for task in uploads}) == 4
+    assert len({(task.label, getattr(task, "index", None)) for task in uploads}) == 4 * (D + 1)
+    assert all("seed" not in repr(task) for task in uploads)
+
+
+@pytest.mark.parametrize(("radius", "tested"), [(None, 0), (1.5, 0), (D**0.5, 0), (1.4, 4)])
+def test_the_norm_is_tested_where_it_says_more(radius: float | None, tested: int) -> None:
+    done = replace(work("admission", 0), radius=radius)
+    graph = Tasks()
+    RoundTasks(done, Path("scratch")).add_sums(graph)
+    assert sum(isinstance(task, NormTask) for task in graph.tasks) == tested
+    assert len(graph.tasks) == done.n_tasks
 
 
 def test_every_release_of_a_round_is_made_with_the_rounds_seed() -> None:

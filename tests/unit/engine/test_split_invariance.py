@@ -18,9 +18,9 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import allot_slots, pack_blocks
 from mpcseg.ckks.planner import plan_study
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
 from mpcseg.study.schedule import RoundRequest, Schedule, StudyResult
-from tests.unit.study.clear_study import run_clear
+from tests.unit.study.clear_study import clear_schedule, run_clear
 
 K, D, N_RECORDS = 3, 2, 240
 PLAN = plan_study(n_clusters=K, n_features=D, n_rounds=3)
@@ -34,15 +34,9 @@ def make_records() -> np.ndarray:
     )
 
 
-def make_schedule() -> Schedule:
-    return Schedule(
-        n_clusters=K,
-        n_rounds=3,
-        feature_names=["a", "b"],
-        blunt=PLAN.blunt,
-        sharp=PLAN.sharp,
-        seed=0,
-    )
+def make_schedule(n_parties: int = 1) -> Schedule:
+    parties = [f"party-{number}" for number in range(n_parties)]
+    return clear_schedule(n_clusters=K, features=["a", "b"], n_rounds=3, parties=parties)
 
 
 @dataclass
@@ -62,19 +56,26 @@ class Lab:
             path.write_bytes(blob)
         return paths
 
-    def upload(self, parts: Sequence[np.ndarray], *, share: bool) -> list[Block]:
+    def upload(
+        self, parts: Sequence[np.ndarray], *, share: bool
+    ) -> tuple[list[Block], list[PartyUploads]]:
         encryptor = BlockEncryptor(PLAN.parameters, (self.folder / "public").read_bytes())
         slots = PLAN.parameters.slots
         sizes = [len(part) if share else None for part in parts]
-        blocks, shared = [], []
+        parties = []
         for part, place in zip(parts, allot_slots(sizes, slots), strict=True):
+            uploads = []
             for block in pack_blocks(part, slots, place):
                 *features, presence = self.write(list(encryptor.encrypt(block)))
-                files = BlockFiles(tuple(features), presence)
-                (shared if share else blocks).append(files if share else Block((files,)))
-        return [Block(tuple(shared))] if share else blocks
+                uploads.append(BlockFiles(tuple(features), presence))
+            parties.append(PartyUploads(tuple(uploads), place))
+        every = [upload for party in parties for upload in party.uploads]
+        blocks = [Block(tuple(every))] if share else [Block((upload,)) for upload in every]
+        return blocks, parties
 
-    async def _sums(self, request: RoundRequest, blocks: list[Block]) -> np.ndarray:
+    async def _sums(
+        self, request: RoundRequest, blocks: list[Block], parties: list[PartyUploads]
+    ) -> np.ndarray:
         async def ready(paths: list[Path]) -> list[Path]:
             return paths
 
@@ -83,16 +84,18 @@ class Lab:
             level = start_level(K, request.sign)
             encrypt = self.secret.encrypt_hyperplane
             planes = [ready(self.write(encrypt(row, level))) for row in request.hyperplanes]
-        work = RoundWork(request.kind, request.index, request.sign, K, blocks, planes)
+        work = RoundWork(
+            request.kind, request.index, request.sign, K, blocks, planes, parties=parties
+        )
         blobs = await self.engine.run_round(work, lambda *_: None)
         sums = np.array([self.secret.decrypt_slot_sum(blob) for blob in blobs])
-        return sums if request.kind == "moments" else sums.reshape(K, -1)
+        return sums.reshape(work.shape)
 
     def study(self, parts: Sequence[np.ndarray], *, share: bool) -> StudyResult:
-        blocks = self.upload(parts, share=share)
-        schedule = make_schedule()
+        blocks, parties = self.upload(parts, share=share)
+        schedule = make_schedule(len(parts))
         while (request := schedule.request()) is not None:
-            schedule.receive(asyncio.run(self._sums(request, blocks)))
+            schedule.receive(asyncio.run(self._sums(request, blocks, parties)))
         return schedule.result()
 
 
@@ -109,7 +112,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(owners=[0] * N_RECORDS, share=False)
 @given(

@@ -6,11 +6,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from mpcseg.errors import BudgetError
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.nodes.study_rules import Claims, RoundOrder, StudyRules, block_names, manifest_of
 from mpcseg.nodes.study_state import StudyState
+from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.closing import Action, KeyDestroyed, SignedRequest
 from mpcseg.wire import events
+from mpcseg.wire.conversions import PROTOCOL_VERSION
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 KEY = Caller("keeper", Role.KEY)
@@ -19,6 +23,7 @@ SHARP, BLUNT = (7, 15), (7, 7)
 RULES = StudyRules(
     study_digest="s" * 64,
     parameter_digest="p" * 64,
+    compute="hub",
     key=KEY,
     parties=(A, B),
     n_features=2,
@@ -27,9 +32,13 @@ RULES = StudyRules(
     signs=frozenset({SHARP, BLUNT}),
     max_blocks=4,
     slot_ranges=(None, None),
+    recipients=("a", "hub"),
+    retention=1000.0,
 )
-CLAIMS = Claims(1, "0.1.0", "s" * 64, "p" * 64, "process 1")
-MOMENTS = RoundOrder("moments", 0, ())
+CLAIMS = Claims(PROTOCOL_VERSION, "0.1.0", "s" * 64, "p" * 64, "process 1")
+ADMISSION = RoundOrder("admission", 0, ())
+MOMENTS = RoundOrder("moments", 1, ())
+DESTROYED = KeyDestroyed(40, "2025-03-31T12:00:00Z", b"signed")
 
 
 def header(name: BlobName, content: bytes = b"") -> BlobHeader:
@@ -41,17 +50,35 @@ RELINEARISATION = header(BlobName(BlobKind.RELINEARISATION_KEYS))
 ATTESTATION = events.KeyAttestation(PUBLIC.sha256, b"signed")
 
 
+def asked(
+    organisation: str, action: Action = "close", time: str = "2025-03-31T12:00:00Z"
+) -> SignedRequest:
+    return SignedRequest(organisation, action, time, b"signed")
+
+
+@dataclass
+class Purse:
+    """A budget for so many rounds."""
+
+    n_left: int = 1000
+
+    def verify_affordable(self, kind: RoundKind, sign: tuple[int, ...] = ()) -> None:
+        if self.n_left == 0:
+            raise BudgetError(f"no {kind} round with the sign {sign} can be paid for")
+
+
 @dataclass
 class Study:
     """A state and a clock, with each operation as a method that the tables below name."""
 
     now: float = 0.0
     rules: StudyRules = RULES
+    purse: Purse = field(default_factory=Purse)
     sessions: dict[Caller, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         membership = Membership(patience=30.0, arrival=100.0)
-        self.state = StudyState(self.rules, membership)
+        self.state = StudyState(self.rules, membership, self.purse)
 
     def join(self, caller: Caller, **claims: object) -> bool:
         token, anew = self.state.join(caller, replace(CLAIMS, **claims), self.now)
@@ -63,7 +90,7 @@ class Study:
         self.watch(caller)
 
     def watch(self, caller: Caller) -> None:
-        self.state.watch_opened(caller, self.sessions[caller])
+        self.state.watch_opened(caller)
 
     def lose(self, caller: Caller) -> None:
         self.state.membership.watch_closed(caller, self.sessions[caller], self.now)
@@ -72,8 +99,8 @@ class Study:
         self.now += seconds
         self.state.tick(self.now)
 
-    def call(self, caller: Caller, digest: str = RULES.study_digest, session: str = "") -> None:
-        self.state.verify_call(caller, digest, session or self.sessions[caller])
+    def call(self, caller: Caller, digest: str = RULES.study_digest, session: str = "") -> Caller:
+        return self.state.verify_call(caller.name, digest, session or self.sessions[caller])
 
     def upload(self, caller: Caller, blob: BlobHeader | BlobName) -> None:
         announced = blob if isinstance(blob, BlobHeader) else header(blob)
@@ -107,8 +134,12 @@ class Study:
     def fetch(self, caller: Caller, name: BlobName) -> None:
         self.state.admit_download(caller, name)
 
-    def finish(self, caller: Caller = KEY) -> None:
-        self.state.finish(caller)
+    def results(self) -> None:
+        for item in range(len(self.rules.recipients)):
+            self.upload(KEY, result(item))
+
+    def finish(self, caller: Caller = KEY, statement: KeyDestroyed = DESTROYED) -> bool:
+        return self.state.finish(caller, statement)
 
 
 Operation = Callable[[Study], object]
@@ -124,6 +155,10 @@ def profile(index: int) -> RoundOrder:
 
 def feature(block: int, part: int = 0, round_: int = 0) -> BlobName:
     return BlobName(BlobKind.FEATURE, round_, block, part)
+
+
+def result(item: int) -> BlobName:
+    return BlobName(BlobKind.RESULT, item=item)
 
 
 def hyperplane(round_: int, pair: int = 0, part: int = 0) -> BlobName:
@@ -146,3 +181,24 @@ def collected(study: Study) -> None:
     study.commit(A, 2)
     study.blocks(B, 1)
     study.commit(B, 1)
+
+
+def started(study: Study) -> None:
+    """Admission and moments are released."""
+    collected(study)
+    study.round(ADMISSION)
+    study.round(MOMENTS)
+
+
+def computed(study: Study) -> None:
+    """Every round is released."""
+    started(study)
+    study.round(lloyd(2))
+    study.round(profile(3))
+
+
+def finished(study: Study) -> None:
+    """The results are there."""
+    computed(study)
+    study.results()
+    study.finish()

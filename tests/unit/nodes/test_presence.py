@@ -16,12 +16,12 @@ from mpcseg.errors import (
     ProtocolError,
     TooFewRecordsError,
 )
-from mpcseg.nodes.roles import Caller
+from mpcseg.nodes.roles import Caller, Role
 from mpcseg.nodes.study_state import Phase
 from mpcseg.wire import events
 from tests.unit.nodes.study import (
+    ADMISSION,
     KEY,
-    MOMENTS,
     RULES,
     A,
     B,
@@ -55,7 +55,11 @@ def test_the_same_process_comes_back_to_what_it_has_sent() -> None:
     study.watch(A)
     study.commit(A, 1)
     told = [event for event in study.state.events if not isinstance(event, events.KeysReady)]
-    assert told == [events.NodeAbsent("a", 20.0), events.NodeBack("a"), events.PartyReady("a")]
+    assert told == [
+        events.NodeAbsent("a", Role.PARTY, 20.0),
+        events.NodeBack("a", Role.PARTY),
+        events.PartyReady("a"),
+    ]
 
 
 def test_a_party_that_shares_a_block_uploads_one() -> None:
@@ -142,7 +146,10 @@ def test_an_absence_is_told_once_and_a_short_one_not_at_all() -> None:
         study.wait(4)
     study.watch(A)
     absent = study.state.events[told:]
-    assert absent == [events.NodeAbsent("a", 26.0), events.NodeBack("a")]
+    assert absent == [
+        events.NodeAbsent("a", Role.PARTY, 26.0),
+        events.NodeBack("a", Role.PARTY),
+    ]
 
 
 def test_two_watches_of_one_process_count_as_presence_until_the_last_is_closed() -> None:
@@ -168,7 +175,7 @@ def test_only_the_first_end_counts() -> None:
 def test_progress_is_told_a_hundred_times_at_most(steps: list[int]) -> None:
     study = Study()
     collected(study)
-    study.open(MOMENTS)
+    study.open(ADMISSION)
     told = len(study.state.events)
     for done in sorted(steps):
         study.state.round_progress(0, done, 5000)

@@ -28,7 +28,7 @@ def test_an_ordinary_version_is_quoted() -> None:
 
 @pytest.mark.parametrize("count", [9, 100_000])
 def test_a_sign_of_endless_stages_is_not_quoted(count: int) -> None:
-    order: RoundOrder = lloyd(1, (2**32 - 1,) * count)
+    order: RoundOrder = lloyd(2, (2**32 - 1,) * count)
     with pytest.raises(ProtocolError, match=f"of {count} stages") as caught:
         RULES.verify_next([], order)
     assert len(caught.value.message) < 200

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from mpcseg.reference.hyperplanes import cluster_pairs, hyperplanes
+from mpcseg.reference.hyperplanes import DOMAIN_SLACK, cluster_pairs, hyperplanes
 from mpcseg.reference.lloyd import (
     assignment_weights,
     distance_difference,
@@ -57,17 +57,33 @@ def test_distance_difference_is_that_of_the_distances_and_stays_in_its_bounds(
 
 
 @given(SEEDS, st.integers(1, 6), st.floats(0.3, 1.0))
-def test_normalisation_reaches_one_on_the_domain(seed: int, d: int, shrink: float) -> None:
+def test_normalisation_reaches_the_slack_on_the_domain(seed: int, d: int, shrink: float) -> None:
     """M is the largest value itself where the cube is the tighter bound, not a multiple of it."""
     _, centers, weights = case(seed, 2, d, 1)
     radius = np.sqrt(d)
     (u, v) = np.split(hyperplanes(centers, weights, radius)[0], [d])
     corner = np.sign(u) * np.sign(v)
-    assert abs(corner @ u + v[0]) == pytest.approx(1)
+    assert abs(corner @ u + v[0]) == pytest.approx(1 / DOMAIN_SLACK)
     # With a ball smaller than the cube, its own farthest point reaches 1 where the ball rules.
     (u, v) = np.split(hyperplanes(centers, weights, radius * shrink)[0], [d])
     bound = min(np.abs(u).sum(), radius * shrink * np.linalg.norm(u)) + abs(v[0])
-    assert bound == pytest.approx(1)
+    assert bound == pytest.approx(1 / DOMAIN_SLACK)
+
+
+@given(SEEDS, SIZES, st.floats(0.3, 1.0))
+def test_records_that_admission_lets_pass_stay_within_one(
+    seed: int, sizes: tuple[int, int, int], shrink: float
+) -> None:
+    """Outside the domain by the slack and no more, in a coordinate or in the norm."""
+    k, d, n = sizes
+    _, centers, weights = case(seed, k, d, n)
+    rng = np.random.default_rng(seed)
+    radius = np.sqrt(d) * shrink
+    records = DOMAIN_SLACK * rng.choice([-1.0, -0.9, 0.0, 1.0], (n, d))
+    norms = np.linalg.norm(records, axis=1, keepdims=True)
+    records *= np.minimum(1.0, DOMAIN_SLACK * radius / np.maximum(norms, 1e-9))
+    t = distance_difference(records, hyperplanes(centers, weights, radius))
+    assert np.abs(t).max() <= 1 + 1e-12
 
 
 @given(SEEDS, SIZES)

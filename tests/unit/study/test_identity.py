@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,15 +11,20 @@ import grpc
 import pytest
 from cryptography import x509
 
-from mpcseg.errors import ConfigError, KeyFingerprintError
+from mpcseg.errors import ConfigError, PassphraseError, SignatureError
+from mpcseg.study.card import load_card, verify_signature
 from mpcseg.study.identity import (
     CERTIFICATE_FILE,
-    PRIVATE_KEY_FILE,
+    PRIVATE_KEYS_FILE,
     Identity,
+    card_path,
+    is_locked,
     load_identity,
     new_identity,
-    verify_signature,
 )
+from tests.organisations import identity
+
+PASSPHRASE = "Zwölf Boxkämpfer"  # noqa: S105  of identities that live for a test
 
 
 def test_an_identity_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -32,14 +38,30 @@ def test_an_identity_is_saved_and_loaded(tmp_path: Path) -> None:
     assert [str(address) for address in addresses] == ["127.0.0.1", "::1"]
 
 
-def test_the_private_key_is_for_its_owner_only_and_never_shown(tmp_path: Path) -> None:
+def test_the_private_keys_are_for_their_owner_only_and_never_shown(tmp_path: Path) -> None:
     made = new_identity("hub", tmp_path)
-    assert stat.S_IMODE((tmp_path / PRIVATE_KEY_FILE).stat().st_mode) == 0o600
-    assert "PRIVATE" not in repr(made)
-    (tmp_path / PRIVATE_KEY_FILE).chmod(0o640)
+    assert stat.S_IMODE((tmp_path / PRIVATE_KEYS_FILE).stat().st_mode) == 0o600
+    shown = repr(made) + str(made)
+    for private in (made.private_key_pem, made.private_signing_key, made.private_sealing_key):
+        assert repr(private)[2:-1] not in shown
+        assert private.hex() not in shown
+    (tmp_path / PRIVATE_KEYS_FILE).chmod(0o640)
     with pytest.raises(ConfigError, match="other users") as caught:
         load_identity(tmp_path)
     assert "chmod 600" in caught.value.hint
+
+
+def test_the_public_files_hold_nothing_private(tmp_path: Path) -> None:
+    made = new_identity("hub", tmp_path)
+    public = card_path(tmp_path, "hub").read_bytes() + (tmp_path / CERTIFICATE_FILE).read_bytes()
+    for private in (
+        made.private_signing_key,
+        made.private_sealing_key[:32],
+        made.private_sealing_key[-32:],
+    ):
+        assert private not in public
+        assert base64.b64encode(private)[:40] not in public
+    assert b"PRIVATE" not in public
 
 
 def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
@@ -49,9 +71,58 @@ def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
     assert load_identity(tmp_path) == made
 
 
+@pytest.mark.parametrize("file", [CERTIFICATE_FILE, PRIVATE_KEYS_FILE, "hub.card"])
+def test_nothing_is_written_where_one_of_the_files_exists(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(ConfigError, match=f"{file} exists already"):
+        new_identity("hub", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_a_passphrase_locks_the_private_keys(tmp_path: Path) -> None:
+    made = new_identity("hub", tmp_path, passphrase=PASSPHRASE)
+    assert is_locked(tmp_path)
+    content = (tmp_path / PRIVATE_KEYS_FILE).read_text()
+    assert content.count("-----BEGIN ENCRYPTED PRIVATE KEY-----") == 4
+    assert "-----BEGIN PRIVATE KEY-----" not in content
+    assert load_identity(tmp_path, PASSPHRASE) == made
+    for passphrase, reason in [
+        (None, "are locked"),
+        ("", "are locked"),
+        ("Zwolf Boxkampfer", "do not open with this passphrase"),
+    ]:
+        with pytest.raises(PassphraseError, match=reason) as caught:
+            load_identity(tmp_path, passphrase)
+        assert "Box" not in str(caught.value)
+
+
+def test_a_passphrase_is_not_looked_at_where_there_is_none(tmp_path: Path) -> None:
+    made = new_identity("hub", tmp_path)
+    assert not is_locked(tmp_path)
+    assert load_identity(tmp_path, "whatever") == made
+
+
+def test_an_empty_passphrase_is_none(tmp_path: Path) -> None:
+    with pytest.raises(PassphraseError, match="empty"):
+        new_identity("hub", tmp_path / "hub", passphrase="")
+    assert not (tmp_path / "hub").exists()
+
+
+def test_a_locked_identity_whose_salt_is_lost_is_refused_plainly(tmp_path: Path) -> None:
+    new_identity("hub", tmp_path, passphrase=PASSPHRASE)
+    path = tmp_path / PRIVATE_KEYS_FILE
+    content = path.read_text()
+    path.write_text("\n".join(line for line in content.split("\n") if "salt" not in line))
+    with pytest.raises(ConfigError, match="not a file of private keys"):
+        load_identity(tmp_path, PASSPHRASE)
+    path.write_text(content.replace("scrypt-salt: ", "scrypt-salt: A"))
+    with pytest.raises(ConfigError, match=r"salt.*not base64|do not open"):
+        load_identity(tmp_path, PASSPHRASE)
+
+
 @pytest.mark.parametrize("name", ["", "../hub", "a b", ".hub", "x" * 65, "hub\n"])
 def test_impossible_names_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be a node's name"):
+    with pytest.raises(ConfigError, match="cannot be an organisation's name"):
         new_identity(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -68,15 +139,16 @@ def test_a_folder_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> Non
         new_identity("hub", tmp_path / "file" / "keys")
 
 
-def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [CERTIFICATE_FILE, PRIVATE_KEYS_FILE, "hub.card"])
+def test_files_that_do_not_belong_together_are_refused(tmp_path: Path, file: str) -> None:
     new_identity("hub", tmp_path / "a")
     new_identity("hub", tmp_path / "b")
-    (tmp_path / "b" / CERTIFICATE_FILE).replace(tmp_path / "a" / CERTIFICATE_FILE)
+    (tmp_path / "b" / file).replace(tmp_path / "a" / file)
     with pytest.raises(ConfigError, match="do not belong together"):
         load_identity(tmp_path / "a")
 
 
-@pytest.mark.parametrize("file", [CERTIFICATE_FILE, PRIVATE_KEY_FILE])
+@pytest.mark.parametrize("file", [CERTIFICATE_FILE, PRIVATE_KEYS_FILE, "hub.card"])
 def test_absent_and_broken_files_are_named(tmp_path: Path, file: str) -> None:
     new_identity("hub", tmp_path)
     (tmp_path / file).write_bytes(b"-----BEGIN NOTHING-----")
@@ -87,24 +159,49 @@ def test_absent_and_broken_files_are_named(tmp_path: Path, file: str) -> None:
         load_identity(tmp_path)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_private_keys_that_are_not_complete_are_refused(tmp_path: Path, kept: int) -> None:
+    new_identity("hub", tmp_path)
+    path = tmp_path / PRIVATE_KEYS_FILE
+    blocks = path.read_text().split("-----BEGIN")
+    path.write_text("-----BEGIN".join(blocks[: kept + 1]))
+    with pytest.raises(ConfigError, match="not a file of private keys"):
+        load_identity(tmp_path)
+
+
 def test_a_certificate_that_has_run_out_is_refused(tmp_path: Path) -> None:
     new_identity("hub", tmp_path, days=0)
     with pytest.raises(ConfigError, match="is valid from"):
         load_identity(tmp_path)
 
 
-def test_a_signature_holds_for_these_bytes_and_this_certificate_only(tmp_path: Path) -> None:
-    hub, other = new_identity("hub", tmp_path / "a"), new_identity("other", tmp_path / "b")
-    signature = hub.sign(b"public key")
-    verify_signature(hub.certificate_pem, b"public key", signature)
-    for certificate, data, made in [
-        (hub.certificate_pem, b"another key", signature),
-        (other.certificate_pem, b"public key", signature),
-        (hub.certificate_pem, b"public key", signature[:-1]),
-        (hub.certificate_pem, b"public key", b""),
+def test_a_signature_holds_for_these_bytes_this_purpose_and_this_card_only() -> None:
+    hub, other = identity("hub"), identity("hub", 1)
+    signature = hub.sign("keys", b"public key")
+    assert len(signature) == 64
+    verify_signature(hub.card, "keys", b"public key", signature)
+    for card, purpose, data, made in [
+        (hub.card, "keys", b"another key", signature),
+        (hub.card, "agreement", b"public key", signature),
+        (hub.card, "key", b"s\0public key", signature),
+        (hub.card, "keys\0public", b" key", signature),
+        (other.card, "keys", b"public key", signature),
+        (hub.card, "keys", b"public key", signature[:-1]),
+        (hub.card, "keys", b"public key", signature + b"\0"),
+        (hub.card, "keys", b"public key", bytes(64)),
+        (hub.card, "keys", b"public key", b""),
     ]:
-        with pytest.raises(KeyFingerprintError):
-            verify_signature(certificate, data, made)
+        with pytest.raises(SignatureError, match="is not that of 'hub'"):
+            verify_signature(card, purpose, data, made)
+
+
+def test_the_card_is_what_the_identity_is_known_by(tmp_path: Path) -> None:
+    made = new_identity("hub", tmp_path)
+    card = load_card(card_path(tmp_path, "hub"))
+    assert card == made.card
+    assert (card.name, card.certificate_pem) == ("hub", made.certificate_pem)
+    assert card.fingerprint == made.fingerprint
+    assert (len(card.signing_key), len(card.sealing_key)) == (32, 1216)
 
 
 def _call(server: Identity, trusted: list[Identity], client: Identity) -> bytes:

@@ -1,28 +1,42 @@
 """Every ordering rule and every decision of the schedule, without IO."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpcseg.errors import ConfigError, ConstantFeatureError, ProtocolError, TooFewRecordsError
+from mpcseg.errors import (
+    AdmissionError,
+    ConfigError,
+    ConstantFeatureError,
+    ProtocolError,
+    TooFewRecordsError,
+)
 from mpcseg.reference.lloyd import lloyd
 from mpcseg.reference.metrics import inertia
 from mpcseg.reference.moments import moment_sums
 from mpcseg.study.schedule import Schedule
-from tests.unit.study.clear_study import clear_sums, run_clear
+from tests.unit.study.clear_study import (
+    SLOTS,
+    after_admission,
+    clear_schedule,
+    clear_sums,
+    plan_for,
+    run_clear,
+)
 
 
-def schedule(k: int = 3, d: int = 2, n_rounds: int = 10, **changes: object) -> Schedule:
-    settings_: dict[str, object] = {
-        "n_clusters": k,
-        "n_rounds": n_rounds,
-        "feature_names": [f"f{j}" for j in range(d)],
-        "blunt": (7, 7),
-        "sharp": (7, 15),
-        "seed": 0,
-    }
-    return Schedule(**(settings_ | changes))  # type: ignore[arg-type]
+def schedule(k: int = 3, d: int = 2, n_rounds: int = 10, **changes: Any) -> Schedule:
+    """Without noise, and still before its admission round."""
+    return clear_schedule(
+        n_clusters=k, features=[f"f{j}" for j in range(d)], n_rounds=n_rounds, **changes
+    )
+
+
+def admitted(**changes: Any) -> Schedule:
+    return after_admission(schedule(**changes))
 
 
 def blobs(seed: int = 0, n: int = 300) -> np.ndarray:
@@ -36,15 +50,15 @@ def test_order_of_rounds_and_signs() -> None:
     records = np.random.default_rng(1).uniform(-1, 1, (500, 2))
     result = run_clear(schedule(k=5, tolerance=0.0), [records], 5)
     history = result.history
-    assert [r.index for r in history] == list(range(12))
-    assert [r.kind for r in history] == ["moments"] + ["lloyd"] * 10 + ["profile"]
+    assert [r.index for r in history] == list(range(13))
+    assert [r.kind for r in history] == ["admission", "moments"] + ["lloyd"] * 10 + ["profile"]
     signs = [r.sign for r in history]
     blunt = signs.count((7, 7))
     assert 1 <= blunt <= 4
-    assert signs == [()] + [(7, 7)] * blunt + [(7, 15)] * (11 - blunt)
+    assert signs == [(), ()] + [(7, 7)] * blunt + [(7, 15)] * (11 - blunt)
     assert result.n_iter == 10
     assert not result.converged
-    assert "stopped" in history[10].notes[-1]
+    assert "stopped" in history[11].notes[-1]
     assert all((r.shift is None) == (r.kind != "lloyd") for r in history)
 
 
@@ -69,7 +83,7 @@ def test_separated_clusters_converge_early_to_plain_lloyd() -> None:
 
 
 def test_request_stays_the_same_until_its_sums_are_in() -> None:
-    study = schedule()
+    study = admitted()
     assert study.request() is study.request()
     before = study.request()
     study.receive(moment_sums(blobs()))
@@ -106,16 +120,16 @@ def test_nothing_is_received_after_the_end_and_no_result_before_it() -> None:
 
 def test_fewer_records_than_clusters() -> None:
     with pytest.raises(TooFewRecordsError, match="2 records for 3 clusters"):
-        schedule().receive(moment_sums(blobs(n=2)))
+        admitted().receive(moment_sums(blobs(n=2)))
     with pytest.raises(TooFewRecordsError, match="0 records"):
-        schedule().receive(np.full(6, 1e-7))
+        admitted().receive(np.full(6, 1e-7))
 
 
 def test_constant_feature_is_named() -> None:
     records = blobs()
     records[:, 1] = 0.25
     with pytest.raises(ConstantFeatureError, match="'f1'"):
-        schedule().receive(moment_sums(records))
+        admitted().receive(moment_sums(records))
 
 
 @pytest.mark.parametrize("n_records", [4, 120, 20_000])
@@ -128,12 +142,12 @@ def test_constant_feature_is_seen_through_the_errors_of_decryption(
     sums = moment_sums(records)
     sums[-1] += error  # of the sum of squares of the constant feature
     with pytest.raises(ConstantFeatureError, match="'f1'"):
-        schedule().receive(sums)
+        admitted().receive(sums)
 
 
 def test_narrow_feature_is_noted() -> None:
     records = blobs() * [1.0, 0.01]
-    record = schedule().receive(moment_sums(records))
+    record = admitted().receive(moment_sums(records))
     assert len(record.notes) == 1
     assert "'f1'" in record.notes[0]
 
@@ -146,7 +160,7 @@ def test_impossible_studies_are_refused(changes: dict[str, int]) -> None:
 
 def test_one_round_is_sharp_and_plain() -> None:
     result = run_clear(schedule(n_rounds=1), [blobs()], 3)
-    assert [r.sign for r in result.history] == [(), (7, 15), (7, 15)]
+    assert [r.sign for r in result.history] == [(), (), (7, 15), (7, 15)]
     assert result.n_iter == 1
 
 
@@ -157,7 +171,7 @@ def emptied(request_sums: np.ndarray, cluster: int) -> np.ndarray:
 
 
 def test_empty_cluster_is_reseeded_in_the_largest_and_gets_records() -> None:
-    records, study = blobs(), schedule()
+    records, study = blobs(), admitted()
     study.receive(moment_sums(records))
     request = study.request()
     assert request is not None
@@ -176,7 +190,7 @@ def test_empty_cluster_is_reseeded_in_the_largest_and_gets_records() -> None:
 
 def test_cluster_lost_by_over_relaxation_returns_to_its_last_mean() -> None:
     """Three steps in one direction, the last two doubled; then the cluster is empty."""
-    study = schedule(tolerance=0.0)
+    study = admitted(tolerance=0.0)
     study.receive(moment_sums(blobs()))
     for offset in (0.0, 0.1, 0.2):
         mean = np.array([-0.5 + offset, 0.0])
@@ -190,7 +204,7 @@ def test_cluster_lost_by_over_relaxation_returns_to_its_last_mean() -> None:
 
 
 def test_empty_cluster_keeps_its_place_in_the_last_round_and_the_profile_says_so() -> None:
-    records, study = blobs(), schedule(n_rounds=1)
+    records, study = blobs(), admitted(n_rounds=1)
     study.receive(moment_sums(records))
     request = study.request()
     assert request is not None
@@ -207,7 +221,7 @@ def test_empty_cluster_keeps_its_place_in_the_last_round_and_the_profile_says_so
 
 
 def test_coincident_centroids_are_set_apart() -> None:
-    records, study = blobs(), schedule()
+    records, study = blobs(), admitted()
     study.receive(moment_sums(records))
     record = study.receive(np.array([[10.0, 10.0, 100.0]] * 2 + [[-50.0, 30.0, 100.0]]))
     assert record.notes == ("centroid 1 coincided with another and was set apart",)
@@ -236,3 +250,50 @@ def test_splitting_records_over_parties_changes_nothing(seed: int, cut: int) -> 
     np.testing.assert_allclose(split.segment_sizes, pooled.segment_sizes, atol=1e-3)
     assert split.inertia == pytest.approx(pooled.inertia, rel=1e-6)
     assert np.abs(pooled.cluster_centers).max() <= 1
+
+
+def test_admission_comes_first_and_honest_sums_pass() -> None:
+    study = schedule(parties=("alder", "birch"))
+    request = study.request()
+    assert request is not None
+    assert (request.index, request.kind, request.sign) == (0, "admission", ())
+    limits = plan_for(n_clusters=3, n_features=2, n_rounds=10, n_parties=2).admission_limits(
+        1, SLOTS
+    )
+    record = study.receive(np.array([0.99 * limits, -0.99 * limits]))
+    assert (record.kind, record.n_records, record.sizes) == ("admission", 0, None)
+    following = study.request()
+    assert following is not None
+    assert (following.index, following.kind) == (1, "moments")
+
+
+@pytest.mark.parametrize(("rule", "column"), [("bounds", 0), ("presence", 1), ("padding", 2)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("epsilon", [None, 1.0])
+def test_a_party_that_breaks_a_rule_is_named_with_the_rule(
+    rule: str, column: int, sign: float, epsilon: float | None
+) -> None:
+    study = schedule(parties=("alder", "birch"), epsilon=epsilon)
+    sums = np.zeros((2, 3))
+    sums[1, column] = sign * 1e5
+    with pytest.raises(AdmissionError, match="'birch'") as caught:
+        study.receive(sums)
+    assert repr(rule) in str(caught.value)
+    assert "alder" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_admission_sums_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ProtocolError):
+        schedule().receive(np.full((1, 3), np.nan))
+    with pytest.raises(ProtocolError):
+        schedule().receive(np.zeros((2, 3)))
+
+
+def test_a_noise_plan_of_another_study_is_refused() -> None:
+    with pytest.raises(ConfigError, match="noise plan"):
+        Schedule(
+            n_clusters=3, n_rounds=5, feature_names=["a"], parties={"alder": 1}, slots=SLOTS,
+            blunt=(7, 7), sharp=(7, 15), seed=0,
+            noise=plan_for(n_clusters=3, n_features=2, n_rounds=5),
+        )  # fmt: skip

@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 
-from mpcseg.ckks.planner import BLUNT, SHARP
 from mpcseg.reference.metrics import inertia
-from mpcseg.study.schedule import Schedule
-from tests.unit.study.clear_study import run_clear
+from tests.unit.study.clear_study import clear_schedule, run_clear
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 pytestmark = [
@@ -37,9 +35,7 @@ def scaled(name: str) -> tuple[np.ndarray, list[str]]:
 )
 def test_ten_rounds_are_as_good_as_scikit_learn(name: str, k: int) -> None:
     records, features = scaled(name)
-    schedule = Schedule(
-        n_clusters=k, n_rounds=10, feature_names=features, blunt=BLUNT, sharp=SHARP, seed=0
-    )
+    schedule = clear_schedule(n_clusters=k, features=features)
     result = run_clear(schedule, np.array_split(records, 3), k)
     reached = inertia(records, result.cluster_centers, result.feature_weights)
 

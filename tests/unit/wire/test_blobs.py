@@ -15,6 +15,7 @@ from mpcseg.errors import (
     BlobError,
     BlobTooLargeError,
     DigestMismatchError,
+    MalformedBlobError,
     ReorderedStreamError,
     TruncatedStreamError,
 )
@@ -57,6 +58,9 @@ def test_a_blob_arrives_whole(tmp_path: Path) -> None:
         ),
         pytest.param(
             [*pieces(BLOB), Chunk(len(BLOB), b"more")], {}, BlobTooLargeError, id="goes on"
+        ),
+        pytest.param(
+            [pieces(BLOB)[0], Chunk(100, b"")], {}, MalformedBlobError, id="an empty chunk"
         ),
         pytest.param(pieces(BLOB), {"length": 10_001}, BlobTooLargeError, id="over the limit"),
         pytest.param(pieces(BLOB), {"length": 2**63}, BlobTooLargeError, id="absurd length"),

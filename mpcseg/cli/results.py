@@ -1,0 +1,46 @@
+"""An organisation's opened results, on its screen and in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mpcseg.report.export import write_segments_csv, write_segments_json
+from mpcseg.report.files import SEGMENTS_CSV, SEGMENTS_JSON, write_json
+from mpcseg.report.model import segment_table
+from mpcseg.report.table import SegmentsView
+from mpcseg.study.results import Results
+
+RESULTS_FILE = "results.json"
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """Write what was received: results.json, and the segment table where the report is part of it.
+
+    Args:
+        results: as they were opened.
+        folder: made if absent; it and the files are for this user only.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    write_json(folder / RESULTS_FILE, results.document)
+    if results.report is not None:
+        table = segment_table(results)
+        write_segments_csv(table, folder / SEGMENTS_CSV)
+        write_segments_json(table, folder / SEGMENTS_JSON)
+
+
+def show_results(results: Results, console: Console) -> None:
+    """Show the segment table, or say what was received instead."""
+    if results.report is not None:
+        console.print(SegmentsView(segment_table(results)))
+    elif results.centroids is not None:
+        n_segments = len(results.centroids.segments)
+        console.print(
+            f"{results.recipient} receives no report of the study {results.study}, but the "
+            f"centroids of {n_segments} {'segment' if n_segments == 1 else 'segments'}: "
+            "--data, --id-column and --labels label your own customers.",
+            highlight=False,
+        )

@@ -1,0 +1,207 @@
+"""``mpcseg study new``: the draft of an agreement, with everything that options can say."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpcseg.errors import ConfigError
+from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
+
+
+def new(  # noqa: PLR0913  each is an option of the command line
+    *,
+    name: Annotated[str, typer.Option("--name", help="The study's name.")],
+    purpose: Annotated[str, typer.Option("--purpose", help="What the segments are for.")],
+    legal_basis: Annotated[
+        str, typer.Option("--legal-basis", help="Why the records may be used for it.")
+    ],
+    compute: Annotated[
+        Path, typer.Option("--compute", help="Card of the organisation with the compute node.")
+    ],
+    key: Annotated[
+        Path,
+        typer.Option("--key", help="Card of the organisation with the key node; another one."),
+    ],
+    party: Annotated[
+        list[Path],
+        typer.Option(
+            "--party",
+            help="Card of an organisation that brings records; may be repeated. The two above "
+            "may be among them.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The draft's file; NAME.toml if left out.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature",
+            help="NAME:TRANSFORM:LOWER:UPPER, as in spend:log1p:0:20000, with the transform "
+            "identity or log1p; may be repeated. Without it: three examples, to be edited.",
+        ),
+    ] = None,
+    clusters: Annotated[
+        int, typer.Option("--clusters", help="How many segments to look for.")
+    ] = Draft.n_clusters,
+    rounds: Annotated[int, typer.Option("--rounds", help="Rounds at most.")] = Draft.n_rounds,
+    radius: Annotated[
+        float | None,
+        typer.Option("--radius", help="L2 norm that scaled records are clipped to."),
+    ] = None,
+    consent: Annotated[
+        str | None,
+        typer.Option("--consent", help="COLUMN=VALUE that a record must have to take part."),
+    ] = None,
+    epsilon: Annotated[
+        str, typer.Option("--epsilon", help="Privacy budget, or none for exact sums.")
+    ] = f"{Draft.epsilon:g}",
+    delta: Annotated[
+        float, typer.Option("--delta", help="Probability with which the guarantee may fail.")
+    ] = Draft.delta,
+    acknowledgement: Annotated[
+        str,
+        typer.Option(
+            "--acknowledgement",
+            help="The sentence that --epsilon none needs; it is told when it is missing.",
+        ),
+    ] = "",
+    smallest_segment: Annotated[
+        int, typer.Option("--smallest-segment", help="Segments with fewer are not shown.")
+    ] = Draft.smallest_segment,
+    digits: Annotated[
+        int, typer.Option("--digits", help="Significant digits that are shown, 2 to 6.")
+    ] = Draft.significant_digits,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--report",
+            help="Name of an organisation that receives the segment report; may be repeated. "
+            "All parties if left out.",
+        ),
+    ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Nobody receives the segment report.")
+    ] = False,
+    centroids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--centroids",
+            help="Name of an organisation that may label its own customers; may be repeated. "
+            "All parties if left out.",
+        ),
+    ] = None,
+    no_centroids: Annotated[
+        bool, typer.Option("--no-centroids", help="Nobody receives the centroids.")
+    ] = False,
+    most_records: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--most-records",
+            help="NAME=NUMBER of records that a party brings at most; may be repeated.",
+        ),
+    ] = None,
+    retention: Annotated[
+        float, typer.Option("--retention", help="Days for which the compute node keeps anything.")
+    ] = Draft.retention_days,
+    expires: Annotated[
+        datetime.datetime | None,
+        typer.Option(
+            "--expires",
+            formats=["%Y-%m-%d"],
+            help="Last day (UTC) on which the study may run; 90 days ahead if left out.",
+        ),
+    ] = None,
+    parameter_set: Annotated[
+        str, typer.Option("--parameter-set", help="A set by name, or `planned`.")
+    ] = Draft.parameter_set,
+    seed: Annotated[int, typer.Option("--seed", help="Of the starting centroids.")] = Draft.seed,
+) -> None:
+    """Write the draft of an agreement: a commented TOML file, to be discussed and edited.
+
+    Cards come from `mpcseg identity new`. An organisation that has two roles is named twice, with
+    the same card.
+    """
+    draft = Draft(
+        name=name,
+        purpose=purpose,
+        legal_basis=legal_basis,
+        compute=compute,
+        key=key,
+        parties=party,
+        most_records=dict(_record_limit(text) for text in most_records or ()),
+        n_clusters=clusters,
+        n_rounds=rounds,
+        features=[_feature(text) for text in feature] if feature else EXAMPLE_FEATURES,
+        radius=radius,
+        consent=_pair(consent, "--consent", "COLUMN=VALUE") if consent else None,
+        epsilon=_epsilon(epsilon),
+        delta=delta,
+        acknowledgement=acknowledgement,
+        smallest_segment=smallest_segment,
+        significant_digits=digits,
+        report=_recipients(report, "report", nobody=no_report),
+        centroids=_recipients(centroids, "centroids", nobody=no_centroids),
+        retention_days=retention,
+        expires=expires.date() if expires else None,
+        parameter_set=parameter_set,
+        seed=seed,
+    )
+    path = output or Path(f"{name}.toml")
+    spec = write_draft(draft, path)
+    typer.echo(f"draft: {path}")
+    typer.echo("Compare the cards' fingerprints by telephone before anybody signs:")
+    for card in spec.organisations:
+        typer.echo(f"{card.name}: {card.spoken}")
+
+
+def _feature(text: str) -> DraftFeature:
+    parts = text.rsplit(":", 3)
+    try:
+        name, transform, lower, upper = parts
+        return DraftFeature(name, transform, float(lower), float(upper))
+    except ValueError:
+        raise ConfigError(
+            f"--feature {text} is not NAME:TRANSFORM:LOWER:UPPER",
+            "Write it as in: --feature spend:log1p:0:20000",
+        ) from None
+
+
+def _epsilon(text: str) -> float | str:
+    if text == "none":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"--epsilon {text} is neither a number nor none", "Write it as in: --epsilon 1"
+        ) from None
+
+
+def _record_limit(text: str) -> tuple[str, int]:
+    name, number = _pair(text, "--most-records", "NAME=NUMBER")
+    if not (number.isascii() and number.isdigit() and len(number) < _MOST_DIGITS):
+        raise ConfigError(f"--most-records {text} does not end with a number", "Write NAME=NUMBER.")
+    return name, int(number)
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    left, equals, right = text.partition("=")
+    if not (left and equals and right):
+        raise ConfigError(f"{option} {text} is not {form}", f"Write {form}, without blanks.")
+    return left, right
+
+
+def _recipients(names: Sequence[str] | None, what: str, *, nobody: bool) -> tuple[str, ...] | None:
+    if nobody and names:
+        raise ConfigError(f"--{what} and --no-{what} contradict each other", "Give one of them.")
+    return () if nobody else tuple(names) if names else None
+
+
+# Python refuses to read numbers of thousands of digits.
+_MOST_DIGITS = 20

@@ -1,0 +1,177 @@
+"""The tasks of an admission round: each upload of each party by itself (docs/protocol.md 5).
+
+coordinate, norm and rest of an upload → release of the party's three sums. Compute node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mpcseg.ckks import admission
+from mpcseg.ckks.admission import Functional
+from mpcseg.ckks.circuit import Encrypted
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.packing import SlotRange
+from mpcseg.engine.tasks import BlockFiles
+from mpcseg.engine.worker import Worker
+from mpcseg.reference.rounds import ADMISSION_RULES
+
+Terms = tuple[tuple[str, Path], ...]
+"""Files that a task writes, each with the rule to whose sum it belongs."""
+
+
+@dataclass(frozen=True)
+class PartyUploads:
+    """What one party uploaded, and where it may have put its records.
+
+    Attributes:
+        uploads: its blocks; for a shared block its own part of it, before parts are added up.
+        place: its range of a shared block; None where all slots are its own.
+    """
+
+    uploads: tuple[BlockFiles, ...]
+    place: SlotRange | None = None
+
+
+@dataclass(frozen=True)
+class _UploadTask:
+    """What the tasks of one upload have in common."""
+
+    upload: BlockFiles
+    label: str
+    """Names the upload within the study."""
+    seed: bytes = field(repr=False)
+
+    def _feature(self, worker: Worker, index: int) -> Encrypted:
+        return worker.load((self.upload.features[index],), feature_shape(worker.parameters))
+
+    def _features(self, worker: Worker) -> list[Encrypted]:
+        return [self._feature(worker, index) for index in range(len(self.upload.features))]
+
+    def _functional(self, worker: Worker, purpose: str) -> Functional:
+        label = f"{self.label}/{purpose}"
+        return admission.random_functional(self.seed, label, worker.parameters.slots)
+
+    def _functionals(self, worker: Worker, purpose: str) -> list[Functional]:
+        count = len(self.upload.features)
+        return [self._functional(worker, f"{purpose}-{index}") for index in range(count)]
+
+
+@dataclass(frozen=True)
+class CoordinateTask(_UploadTask):
+    """One feature's high power: most of the round's work."""
+
+    index: int
+    output: Path
+
+    @property
+    def terms(self) -> Terms:
+        """What it writes."""
+        return (("bounds", self.output),)
+
+    def run(self, worker: Worker) -> None:
+        """Write a term of bounds."""
+        admission.verify_depth(worker.parameters)
+        functional = self._functional(worker, f"power-{self.index}")
+        x = self._feature(worker, self.index)
+        term = admission.coordinate_power(worker.circuit, x, functional)
+        worker.save_intermediate(term, self.output)
+
+
+@dataclass(frozen=True)
+class NormTask(_UploadTask):
+    """The records' L2 norm, where the agreement bounds it more than the coordinates do."""
+
+    radius: float
+    output: Path
+
+    @property
+    def terms(self) -> Terms:
+        """What it writes."""
+        return (("bounds", self.output),)
+
+    def run(self, worker: Worker) -> None:
+        """Write a term of bounds."""
+        admission.verify_depth(worker.parameters)
+        functional = self._functional(worker, "norm")
+        features = self._features(worker)
+        term = admission.norm_power(worker.circuit, features, self.radius, functional)
+        worker.save_intermediate(term, self.output)
+
+
+@dataclass(frozen=True)
+class SlotsTask(_UploadTask):
+    """What is linear or a single product: magnitudes, presence and padding."""
+
+    place: SlotRange | None
+    outputs: tuple[Path, ...]
+    """One for each rule."""
+
+    @property
+    def terms(self) -> Terms:
+        """What it writes."""
+        return tuple(zip(ADMISSION_RULES, self.outputs, strict=True))
+
+    def run(self, worker: Worker) -> None:
+        """Write a term of each of the three sums, those of presence and padding not finished."""
+        admission.verify_depth(worker.parameters)
+        bounds, presence, padding = self.outputs
+        features = self._features(worker)
+        p = worker.load((self.upload.presence,), PRESENCE_SHAPE)
+        magnitudes = admission.magnitudes(
+            worker.circuit, features, self._functionals(worker, "magnitude")
+        )
+        worker.save_intermediate(magnitudes, bounds)
+        product = admission.presence_product(
+            worker.circuit,
+            p,
+            self._functional(worker, "presence"),
+            self._functional(worker, "outside"),
+            self._own_slots(worker),
+        )
+        worker.save_intermediate(product, presence)
+        product = admission.padding_product(
+            worker.circuit,
+            features,
+            p,
+            self._functionals(worker, "padding"),
+            self._functionals(worker, "imaginary"),
+        )
+        worker.save_intermediate(product, padding)
+
+    def _own_slots(self, worker: Worker) -> slice:
+        if self.place is None:
+            return slice(0, worker.parameters.slots)
+        return slice(self.place.start, self.place.start + self.place.length)
+
+
+UploadTask = CoordinateTask | NormTask | SlotsTask
+
+
+def upload_tasks(
+    upload: BlockFiles,
+    place: SlotRange | None,
+    radius: float | None,
+    label: str,
+    seed: bytes,
+    output: Path,
+) -> Iterator[UploadTask]:
+    """Cut what is done to one upload into tasks that share what they load.
+
+    Args:
+        upload: one block of one party.
+        place: the party's range of it, if it is shared.
+        radius: of records, where it is to be tested too.
+        label: names the upload within the study.
+        seed: of the round.
+        output: what the names of the tasks' files begin with.
+    """
+    common = (upload, label, seed)
+    for index in range(len(upload.features)):
+        yield CoordinateTask(*common, index, Path(f"{output}-power-{index}"))
+    if radius is not None:
+        yield NormTask(*common, radius, Path(f"{output}-norm"))
+    outputs = tuple(Path(f"{output}-{rule}") for rule in ADMISSION_RULES)
+    yield SlotsTask(*common, place, outputs)

@@ -1,0 +1,75 @@
+"""How the compute node answers a call: with its study's digest, or with an error in words."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from mpcseg.errors import MpcsegError
+from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.rounds import unexpected
+from mpcseg.wire.status import to_status
+
+Context = Any  # grpc.aio.ServicerContext is generic in the stubs and not at run time
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+_Handler = Callable[[Any, Request, Context], Awaitable[Reply]]
+
+
+class Answering:
+    """What all handlers of a service share.
+
+    Args:
+        study_digest: put into every answer.
+        progress: the compute node's own.
+
+    Attributes:
+        progress: the compute node's own.
+        n_refused: calls that ended with an error.
+    """
+
+    def __init__(self, study_digest: str, progress: Progress) -> None:
+        self.study_digest = study_digest
+        self.progress = progress
+        self.n_refused = 0
+
+    def ended(self) -> MpcsegError | None:
+        """Return why there is no study any more; None while there is."""
+        return None
+
+    def refuse(self, error: MpcsegError) -> None:
+        """Count a refused call and say why."""
+        self.n_refused += 1
+        self.progress.message(f"refused a call: {error.message} ({error.code})")
+
+
+def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
+    """Put the study's digest into a reply; end a call that raises with the status of its error.
+
+    A stream's messages carry the digest themselves; its handler returns None.
+    """
+
+    @functools.wraps(handler)
+    async def answering(self: Answering, request: Request, context: Context) -> Reply:
+        try:
+            reply = await handler(self, request, context)
+            if reply is not None:
+                reply.study_digest = self.study_digest  # type: ignore[attr-defined]
+            return reply
+        except MpcsegError as error:
+            refusal = error
+        except grpc.RpcError:
+            raise
+        except Exception as error:
+            # Whatever it is: the client gets an answer, and the operator the place. Of a study that
+            # has ended meanwhile, files are simply gone.
+            refusal = self.ended() or unexpected(error, self.progress)
+        self.refuse(refusal)
+        code, details, trailing = to_status(refusal)
+        await context.abort(code, details, trailing)
+        raise AssertionError("abort returns never")
+
+    return answering

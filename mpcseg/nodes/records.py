@@ -1,0 +1,56 @@
+"""What the compute node keeps of a study for longer than its ciphertexts: ledger, closing record.
+
+Runs on: compute node. Both are named after the agreement, so that a folder can serve many studies.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mpcseg.errors import StudyClosedError
+from mpcseg.private import open_private
+from mpcseg.study.closing import RECORD_BYTES, verify_record
+from mpcseg.study.documents import read_bytes
+from mpcseg.study.spec import StudySpec
+
+_DIGITS = 16
+
+
+def ledger_path(storage: Path, spec: StudySpec) -> Path:
+    """Return where the privacy ledger of an agreement stands; it survives the study."""
+    return storage / f"ledger-{spec.digest[:_DIGITS]}.json"
+
+
+def record_path(storage: Path, spec: StudySpec) -> Path:
+    """Return where the closing record of an agreement stands."""
+    return storage / f"closing-{spec.digest[:_DIGITS]}.json"
+
+
+def verify_not_closed(storage: Path, spec: StudySpec) -> None:
+    """Check that the study was not closed before; one that was aborted may be run again.
+
+    Raises:
+        StudyClosedError: it was closed, withdrawn from, or its retention ended.
+        AgreementError: a file stands there that is not the closing record.
+    """
+    path = record_path(storage, spec)
+    if not path.exists():
+        return
+    record = verify_record(spec, read_bytes(path, "the closing record", limit=RECORD_BYTES))
+    if record.reason != "aborted":
+        raise StudyClosedError(
+            f"the study '{spec.name}' ended on {record.time} ({record.reason})",
+            f"The closing record is {path}. Another run needs a new agreement.",
+        )
+
+
+def write_record(storage: Path, spec: StudySpec, record: bytes) -> None:
+    """Write the closing record, whole or not at all."""
+    path = record_path(storage, spec)
+    temporary = path.with_name(path.name + ".new")
+    with open_private(temporary) as file:
+        file.write(record)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""What leaves the key node: noise, its budget, and the rules of release. Free of TenSEAL."""

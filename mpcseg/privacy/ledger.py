@@ -1,0 +1,172 @@
+"""The privacy ledger: what the rounds of a study have spent, and whether there is enough left.
+
+The compute node and the key node keep one each. It is written before a round's sums leave the
+node, and outlives the process: a second run of the same agreement goes on where the first one
+stopped, since both have answered about the same records.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mpcseg.errors import BudgetError, ConfigError
+from mpcseg.privacy.accounting import epsilon_for
+from mpcseg.privacy.budget import NoisePlan
+from mpcseg.private import open_private
+from mpcseg.reference.rounds import RoundKind
+
+# Adding up a plan's rounds is off by rounding errors of this order.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Spending:
+    """One round that was paid for.
+
+    Attributes:
+        kind: of the round.
+        index: of the round in its run.
+        sign: degrees of its composite sign; empty for admission and moments.
+        rho: what it cost, in zCDP; infinite for a round without noise.
+    """
+
+    kind: RoundKind
+    index: int
+    sign: tuple[int, ...]
+    rho: float
+
+
+class Ledger:
+    """Spendings of one agreement, in order.
+
+    Args:
+        plan: from the agreement.
+        study_digest: of the agreement; a stored ledger of another one is refused.
+        entries: what was spent before.
+    """
+
+    def __init__(
+        self, plan: NoisePlan, study_digest: str = "", entries: Iterable[Spending] = ()
+    ) -> None:
+        self._plan, self._digest = plan, study_digest
+        self._entries = list(entries)
+
+    @property
+    def entries(self) -> tuple[Spending, ...]:
+        """All spendings so far."""
+        return tuple(self._entries)
+
+    @property
+    def spent_rho(self) -> float:
+        """Total cost so far, in zCDP."""
+        return math.fsum(entry.rho for entry in self._entries)
+
+    @property
+    def epsilon(self) -> float:
+        """What was spent so far as epsilon, at the agreed delta; infinite without noise."""
+        return epsilon_for(self.spent_rho, self._plan.delta)
+
+    def verify_affordable(self, kind: RoundKind, sign: tuple[int, ...] = ()) -> None:
+        """Refuse a round that the budget does not cover. Called before the round runs.
+
+        Raises:
+            BudgetError: the round would spend more than was agreed.
+        """
+        self._verify(self._plan.rho(kind, sign), f"a round of the kind {kind}")
+
+    def verify_study_affordable(self) -> None:
+        """Refuse a run that the budget would not carry to its end. Called before the first round.
+
+        Raises:
+            BudgetError: an earlier run of the same agreement has spent too much.
+        """
+        self._verify(self._plan.study_rho, "another run of this study")
+
+    def spend(self, kind: RoundKind, index: int, sign: tuple[int, ...] = ()) -> Spending:
+        """Enter a round, before any of its sums leaves the node.
+
+        Raises:
+            BudgetError: as `verify_affordable`; nothing is entered then.
+        """
+        self.verify_affordable(kind, sign)
+        spending = Spending(kind, index, tuple(sign), self._plan.rho(kind, sign))
+        self._entries.append(spending)
+        return spending
+
+    def save(self, path: Path) -> None:
+        """Write the ledger: a new file with mode 0600 takes the old one's place at once."""
+        temporary = path.with_name(path.name + ".new")
+        with open_private(temporary) as file:
+            file.write((json.dumps(self._document(), indent=2) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, plan: NoisePlan, study_digest: str) -> Ledger:
+        """Read the ledger of an earlier run, or begin one if there is no file.
+
+        Raises:
+            ConfigError: the file is no ledger, or belongs to another agreement.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return cls(plan, study_digest)
+        try:
+            document = json.loads(text)
+            entries = [_spending(entry) for entry in document["entries"]]
+            digest = document["study"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{path} is not a privacy ledger",
+                "It must not be edited. Without it nobody knows what the study has spent.",
+            ) from error
+        if digest != study_digest:
+            raise ConfigError(
+                f"{path} is the privacy ledger of another study",
+                "Give every study a folder of its own.",
+            )
+        return cls(plan, study_digest, entries)
+
+    def _verify(self, rho: float, what: str) -> None:
+        if not self._plan.is_noised:
+            return
+        total = self._plan.total_rho
+        if self.spent_rho + rho > total * (1 + _ROUNDING):
+            raise BudgetError(
+                f"{what} would exceed the agreed privacy budget: epsilon {self.epsilon:.3g} of "
+                f"{self._plan.epsilon:g} is spent (delta {self._plan.delta:g})",
+                "Nobody may ask more of these records under this agreement; sign a new one.",
+            )
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "study": self._digest,
+            "delta": self._plan.delta,
+            "agreed_epsilon": _finite(self._plan.epsilon),
+            "spent_epsilon": _finite(self.epsilon),
+            "spent_rho": _finite(self.spent_rho),
+            "entries": [asdict(entry) | {"rho": _finite(entry.rho)} for entry in self._entries],
+        }
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no infinity: null is a cost without bound."""
+    return None if math.isinf(number) else number
+
+
+def _spending(entry: dict[str, Any]) -> Spending:
+    kind, index, sign, rho = entry["kind"], entry["index"], entry["sign"], entry["rho"]
+    if kind not in ("admission", "moments", "lloyd", "profile") or not isinstance(index, int):
+        raise ValueError("not a round")
+    cost = math.inf if rho is None else float(rho)
+    if not cost >= 0:
+        raise ValueError("a round costs something")
+    return Spending(kind, index, tuple(int(degree) for degree in sign), cost)

@@ -1,0 +1,85 @@
+"""The admission round in numbers: what its sums are for honest data, and for other data.
+
+docs/protocol.md section 5 has the three rules. Each is a random functional Σ Re(ρ_i·z_i) of slots z
+that are zero, or all but zero, for honest data. Real and imaginary part of every ρ_i have a random
+sign and a random size: with signs alone, two equal cheats would cancel every second time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+SQUARINGS = 9
+"""Levels of the power; the smallest parameter set of any study has as many."""
+
+POWER = 2**SQUARINGS
+"""Coordinates are raised to this power: (1.05/MARGIN)^POWER is 10⁸, (1.025/MARGIN)^POWER 535."""
+
+MARGIN = 1.0125
+"""Coordinates are divided by this before, which makes an honest one vanish."""
+
+HONEST_POWER = MARGIN**-POWER
+"""Largest power of an honest coordinate, 0.00173."""
+
+SMALLEST_FACTOR, LARGEST_FACTOR = math.sqrt(0.5), math.sqrt(2.0)
+"""Sizes between which the real and the imaginary part of ρ are uniform."""
+
+AMPLIFICATION = 4096.0
+"""Of presence and padding, which are zero for honest data but for the errors of encryption."""
+
+IMAGINARY_AMPLIFICATION = 65536.0
+"""Of the imaginary parts of records, all of padding that does not depend on what is encrypted."""
+
+MAGNITUDE_WEIGHT = 2.0**-20
+"""Weight of Σ Re(ρ·x) within bounds. Powers do not see a residue's sign; this sum does."""
+
+PRESENCE_WEIGHT = 2.0**-22
+"""Weight, before amplification, of Σ Re(ρ·p) over a party's own slots, for the same reason."""
+
+CONVENTION = (
+    POWER,
+    MARGIN,
+    SMALLEST_FACTOR,
+    LARGEST_FACTOR,
+    AMPLIFICATION,
+    IMAGINARY_AMPLIFICATION,
+    MAGNITUDE_WEIGHT,
+    PRESENCE_WEIGHT,
+)
+"""What the compute node, which makes the sums, and the key node, which judges them, must share."""
+
+_FACTOR_RMS = math.sqrt(
+    (LARGEST_FACTOR**3 - SMALLEST_FACTOR**3) / (3.0 * (LARGEST_FACTOR - SMALLEST_FACTOR))
+)
+
+
+def error_stds(n_blocks: int, slots: int, n_features: int) -> NDArray[np.float64]:
+    """Standard deviation that encryption alone gives the three sums of an honest party. Any node.
+
+    Args:
+        n_blocks: of the party.
+        slots: of a block, N/2.
+        n_features: d.
+
+    Returns:
+        Shape (3,): bounds, presence, padding.
+    """
+    fresh = _slot_error(slots)
+    n = n_blocks * slots
+    bounds = HONEST_POWER * POWER * fresh * math.sqrt(2.0 * n * n_features)
+    slot = AMPLIFICATION * fresh * math.sqrt(2.0) * _FACTOR_RMS
+    imaginary = IMAGINARY_AMPLIFICATION * fresh * _FACTOR_RMS
+    presence = slot * math.sqrt(n)
+    # Of x in empty slots, of p·x in full ones, and of the imaginary part in all.
+    padding = math.hypot(slot, imaginary) * math.sqrt(n * n_features)
+    return np.array([bounds, presence, padding])
+
+
+def _slot_error(slots: int) -> float:
+    """Standard deviation of a fresh encryption's error in the real part of one slot."""
+    n = 2 * slots
+    # Rounding under a ternary secret (mpcseg.ckks.simulation), at the scale 2^31.
+    return math.sqrt((1.0 + 2.0 * n / 3.0) / 12.0) * math.sqrt(n / 2.0) / 2.0**31

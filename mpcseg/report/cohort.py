@@ -1,0 +1,69 @@
+"""A party's own cohort on its own screen: who is left out, and how the features are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mpcseg.report.table import plain
+from mpcseg.study.cohort import Cohort
+from mpcseg.study.spec import FeatureSpec
+
+
+class CohortView:
+    """The cohort for the party alone; printing it sends nothing.
+
+    Args:
+        cohort: the party's cohort, as `mpcseg.study.cohort.load_cohort` made it.
+        features: the agreed features, in the cohort's order.
+    """
+
+    def __init__(self, cohort: Cohort, features: Sequence[FeatureSpec]) -> None:
+        self._cohort = cohort
+        self._features = features
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the counts, a row per feature, and what is done with it."""
+        yield self._counts()
+        yield self._spread()
+        yield Text(
+            "Values of the kept records in original units, before clipping. Shown on this screen "
+            "only: nothing was sent.",
+            style="dim",
+        )
+
+    def _counts(self) -> Table:
+        cohort = self._cohort
+        grid = Table(title="Records", show_header=False, title_justify="left")
+        grid.add_column()
+        grid.add_column(justify="right")
+        grid.add_row("read", f"{cohort.n_read:,}")
+        grid.add_row("left out: repeated", f"{cohort.n_duplicates:,}")
+        grid.add_row("left out: without consent", f"{cohort.n_without_consent:,}")
+        grid.add_row("left out: opted out", f"{cohort.n_opted_out:,}")
+        grid.add_row("kept", f"{cohort.n_records:,}", style="bold")
+        if cohort.n_shortened:
+            grid.add_row("of these, shortened to the agreed radius", f"{cohort.n_shortened:,}")
+        return grid
+
+    def _spread(self) -> Table:
+        grid = Table(title="Features", title_justify="left")
+        grid.add_column("feature")
+        for heading in ("min", "mean", "max", "agreed bounds", "clipped"):
+            grid.add_column(heading, justify="right", no_wrap=True)
+        for feature, spread, n_clipped in zip(
+            self._features, self._cohort.ranges, self._cohort.n_clipped, strict=True
+        ):
+            grid.add_row(
+                escape(feature.name),
+                plain(spread.lowest),
+                plain(spread.mean),
+                plain(spread.highest),
+                f"{plain(feature.lower)} – {plain(feature.upper)}",
+                Text(f"{n_clipped:,}", style="yellow" if n_clipped else ""),
+            )
+        return grid

@@ -1,0 +1,280 @@
+"""What may be told of a study's result: rounded, in original units, without small segments.
+
+The key node makes these figures of the schedule's result by the rules of `mpcseg.privacy.release`.
+Nothing here depends on what a hidden segment is like, but for its being hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpcseg.privacy.release import Suppression, significant, suppression, whole
+from mpcseg.study.outcome import StudyResult
+from mpcseg.study.spec import FeatureSpec, StudySpec
+
+Array = npt.NDArray[np.float64]
+
+# Bounds on notes, so that the length of a document can be told beforehand.
+LARGEST_NOTES = 10
+NOTE_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class FeatureFigures:
+    """One feature within one segment, in original units.
+
+    Attributes:
+        centre: the segment's mean; for a log1p feature the mean of the logarithms mapped back,
+            which a few very large values do not drag along.
+        low: mean minus one standard deviation, mapped back and kept within the agreed bounds.
+        high: mean plus one standard deviation, likewise. Both are None for an empty segment.
+        deviation: the segment's mean minus that of all records, in standard deviations of all
+            records, after the transform.
+        noise: standard deviation of the noise in ``centre``; None without noise.
+    """
+
+    centre: float
+    low: float | None
+    high: float | None
+    deviation: float
+    noise: float | None
+
+
+@dataclass(frozen=True)
+class SegmentFigures:
+    """One segment that is shown.
+
+    Attributes:
+        number: from 1, by size, the largest first.
+        cluster: its row in the study's result.
+        size: how many records, as the sum of their assignment weights, whole.
+        noise: standard deviation of the noise in ``size``; None without noise.
+        share: of all records, between 0 and 1.
+        features: in the study's order.
+    """
+
+    number: int
+    cluster: int
+    size: int
+    noise: float | None
+    share: float
+    features: tuple[FeatureFigures, ...]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good the segments are, and how they came about.
+
+    Where segments are hidden, numbers are not told. From the inertia of all, that of the hidden
+    ones would follow; and the rounds end early only if no segment is empty. (How many rounds there
+    were is seen by all nodes nonetheless.)
+
+    Attributes:
+        inertia: of all customers in the standardised metric; None where segments are hidden.
+        n_rounds: lloyd rounds made; likewise.
+        converged: whether the centroids came to rest before the rounds ran out, or in a noised
+            study moved by no more than their noise; likewise.
+        notes: what was out of the ordinary.
+    """
+
+    inertia: float | None
+    n_rounds: int | None
+    converged: bool | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The segment report.
+
+    Attributes:
+        n_records: of all parties together; None where no segment can be shown.
+        segments: those that are shown, by number.
+        n_hidden: how many are not.
+        hidden_reason: why, in words; empty when none is.
+        quality: of the segmentation.
+    """
+
+    n_records: int | None
+    segments: tuple[SegmentFigures, ...]
+    n_hidden: int
+    hidden_reason: str
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """The centroids of the segments that are shown, for labelling one's own customers.
+
+    Attributes:
+        segments: the segments' numbers, as in the report.
+        centers_scaled: in scaled space (each feature in [-1, 1]), shape (n, d).
+        feature_weights: of the standardised metric, shape (d,); empty where no segment is shown.
+        features: the features' names, in the order of the columns.
+        suppressed: how many segments are hidden.
+    """
+
+    segments: tuple[int, ...]
+    centers_scaled: tuple[tuple[float, ...], ...]
+    feature_weights: tuple[float, ...]
+    features: tuple[str, ...]
+    suppressed: int
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain data, as `mpcseg.study.labels` takes it."""
+        return {
+            "segments": list(self.segments),
+            "centers_scaled": [list(row) for row in self.centers_scaled],
+            "feature_weights": list(self.feature_weights),
+            "features": list(self.features),
+            "suppressed": self.suppressed,
+        }
+
+
+def shown_segments(spec: StudySpec, result: StudyResult) -> Suppression:
+    """Which segments of a finished study are shown to anybody; run by the key node."""
+    return suppression(
+        result.segment_sizes.tolist(),
+        result.n_records,
+        spec.release.smallest_segment,
+        _empty(result).tolist(),
+        is_noised=spec.privacy.is_noised,
+    )
+
+
+def report_of(spec: StudySpec, result: StudyResult) -> Report:
+    """The segment report of a finished study; run by the key node.
+
+    Args:
+        spec: the agreement.
+        result: what the schedule made of the released sums.
+    """
+    digits = spec.release.significant_digits
+    decided = shown_segments(spec, result)
+    n_records = whole(result.n_records, digits)
+    segments = tuple(
+        _segment(spec, result, number, cluster, n_records)
+        for number, cluster in enumerate(decided.shown, start=1)
+    )
+    return Report(
+        n_records=n_records if decided.shows_total else None,
+        segments=segments,
+        n_hidden=len(decided.hidden),
+        hidden_reason=decided.reason,
+        quality=_quality(result, decided, digits),
+    )
+
+
+def centroids_of(spec: StudySpec, result: StudyResult) -> Centroids:
+    """The centroids of a finished study that may leave the key node, which runs this.
+
+    Args:
+        spec: the agreement.
+        result: what the schedule made of the released sums.
+    """
+    digits = spec.release.significant_digits
+    decided = shown_segments(spec, result)
+    weights = result.feature_weights if decided.shows_total else np.empty(0)
+    return Centroids(
+        segments=tuple(range(1, len(decided.shown) + 1)),
+        centers_scaled=tuple(
+            tuple(significant(value, digits) for value in result.cluster_centers[cluster].tolist())
+            for cluster in decided.shown
+        ),
+        feature_weights=tuple(significant(value, digits) for value in weights.tolist()),
+        features=spec.feature_names,
+        suppressed=len(decided.hidden),
+    )
+
+
+def _empty(result: StudyResult) -> npt.NDArray[np.bool_]:
+    """Which segments the schedule has marked as empty, shape (k,)."""
+    at_centroid = (result.segment_means == result.cluster_centers).all(axis=1)
+    return np.asarray(at_centroid & ~result.segment_spreads.any(axis=1), dtype=np.bool_)
+
+
+def _segment(
+    spec: StudySpec, result: StudyResult, number: int, cluster: int, n_records: int
+) -> SegmentFigures:
+    digits, is_noised = spec.release.significant_digits, spec.privacy.is_noised
+    deviations = np.sqrt(np.diag(result.feature_covariance))
+    offsets = (result.segment_means[cluster] - result.feature_means) / deviations
+    is_empty = bool(_empty(result)[cluster])
+    size = 0 if is_empty else whole(float(result.segment_sizes[cluster]), digits)
+    return SegmentFigures(
+        number=number,
+        cluster=cluster,
+        size=size,
+        noise=significant(float(result.size_stds[cluster]), digits) if is_noised else None,
+        # Of the rounded numbers, so that it tells no more than they do.
+        share=significant(min(size / n_records, 1.0), digits) if n_records else 0.0,
+        features=tuple(
+            _feature(
+                feature,
+                float(result.segment_means[cluster, j]),
+                None if is_empty else float(result.segment_spreads[cluster, j]),
+                0.0 if is_empty else float(offsets[j]),
+                float(result.mean_stds[cluster, j]) if is_noised else None,
+                digits,
+            )
+            for j, feature in enumerate(spec.features)
+        ),
+    )
+
+
+def _feature(
+    feature: FeatureSpec,
+    mean: float,
+    spread: float | None,
+    deviation: float,
+    noise: float | None,
+    digits: int,
+) -> FeatureFigures:
+    """Scaled space to original units, rounded; noise can lead out of the bounds, but not here."""
+
+    def original(scaled: float) -> float:
+        value = float(feature.unscale(min(max(scaled, -1.0), 1.0)))
+        return min(max(value, feature.lower), feature.upper)
+
+    def between(low: float, high: float) -> float:
+        return (original(high) - original(low)) / 2
+
+    return FeatureFigures(
+        centre=significant(original(mean), digits),
+        low=None if spread is None else significant(original(mean - spread), digits),
+        high=None if spread is None else significant(original(mean + spread), digits),
+        deviation=significant(deviation, digits),
+        noise=None if noise is None else significant(between(mean - noise, mean + noise), digits),
+    )
+
+
+def _quality(result: StudyResult, decided: Suppression, digits: int) -> Quality:
+    notes = _notes(result, decided)
+    if decided.hidden:
+        return Quality(None, None, None, notes)
+    inertia = significant(result.inertia, digits)
+    return Quality(inertia, result.n_iter, result.converged, notes)
+
+
+def _notes(result: StudyResult, decided: Suppression) -> tuple[str, ...]:
+    """Notes that say nothing of a hidden segment.
+
+    Those of the first round are about the features of all records; the others speak of clusters
+    that were empty or moved.
+    """
+    if not decided.shows_total:
+        return ()
+    notes = [
+        note[:NOTE_CHARACTERS]
+        for record in result.history
+        if record.kind == "moments" or not decided.hidden
+        for note in record.notes
+    ]
+    if len(notes) > LARGEST_NOTES:
+        notes[LARGEST_NOTES - 1 :] = [f"and {len(notes) - LARGEST_NOTES + 1} notes more"]
+    return tuple(notes)
