@@ -193,7 +193,6 @@ class _Node:
                         "the study is finished; serving its sealed results for "
                         f"{spec.retention_days:g} days, or until it is closed or this node stopped"
                     )
-                    progress.event("results_ready", recipients=list(spec.recipients))
                 await self._until(Phase.OVER, changes, clock)
             await rounds.close()
             await self._tell_everybody(servicer, changes)
@@ -205,8 +204,9 @@ class _Node:
         if state.error is not None:
             raise state.error
         ending = state.ending.reason if state.ending else ""
-        progress.message("the study is closed; every ciphertext, key and result is deleted")
-        progress.event("closed", reason=ending)
+        progress.message(
+            f"the study is over ({ending}); every ciphertext, key and result is deleted"
+        )
         return ComputeSummary(
             seconds=clock.seconds(),
             seconds_per_round=tuple(rounds.seconds),

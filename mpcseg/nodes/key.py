@@ -131,7 +131,6 @@ def _secret_key(
 ) -> Iterator[SecretKey]:
     """The study's secret key; destroyed at the end of the block, whatever ends it."""
     secret_key = SecretKey(session.plan.circuit.parameters)
-    progress.event("key_made")
     try:
         yield secret_key
     except BaseException:
@@ -140,7 +139,9 @@ def _secret_key(
         raise
     finally:
         secret_key.destroy()
-        progress.event("key_destroyed", decrypted_values=secret_key.decrypted_values)
+        progress.message(
+            f"the secret key is destroyed, after {secret_key.decrypted_values:,} decrypted sums"
+        )
 
 
 def _statement(spec: StudySpec, identity: Identity, secret_key: SecretKey) -> KeyDestroyed:

@@ -206,7 +206,7 @@ class ComputeServicer(Answering):
         header = self._state.admit_result(organisation, request.recipient)
         await self._send(header, self._store.path(self._state.rules.key, header.name), context)
         self.traffic.add("compute_to_recipient", header.name.kind.value, header.length)
-        self.progress.event("fetched", recipient=organisation)
+        self.progress.message(f"{organisation} has fetched its sealed results")
 
     async def _send(self, header: BlobHeader, path: Path, context: Context) -> None:
         opening = blob_pb2.DownloadHeader(
@@ -304,7 +304,7 @@ class ComputeServicer(Answering):
         """End the study for a party that withdraws; answered when every ciphertext is deleted."""
         signed = self._signed(request, context, "withdraw")
         if self._state.withdraw(signed):
-            self.progress.event("withdrawn", node=signed.organisation)
+            self.progress.message(f"party node {signed.organisation} withdraws from the study")
             self._changes.happened()
         return closing_pb2.WithdrawReply(record=await asyncio.shield(self._record))
 

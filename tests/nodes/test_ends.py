@@ -138,7 +138,7 @@ def test_a_study_is_closed_while_it_computes(studies: Any) -> None:
     answer = close_study(study.nodes.spec, study.nodes.compute, study.address, Recorder())
     for node in (compute, key, *parties):
         assert node.result().startswith("study_closed: hub closed the study before it was finished")
-    key.wait_line("event key_destroyed")
+    key.wait_line("message the secret key is destroyed")
     record = study.record()
     assert verify_record(study.nodes.spec, answer) == record
     assert record.reason == "closed"

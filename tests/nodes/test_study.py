@@ -105,8 +105,6 @@ def test_what_the_compute_node_and_a_party_report_is_free_of_values(
         "joined": {"node", "role", "anew", "compute"},
         "party_ready": {"node", "n_blocks"},
         "round": {"index", "round_kind", "releases", "seconds"},
-        "results_ready": {"recipients"},
-        "closed": {"reason"},
     }
     key, *parties = ran.progress
     for shown in (ran.compute.progress, *parties):
