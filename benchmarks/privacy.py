@@ -2,7 +2,7 @@
 
 The real schedule, fed with sums in the clear: the same soft step with the same sign polynomials
 that ciphertexts get, and real draws of the planned noise (OpenDP). No ciphertext is made; what
-encryption adds to a sum is under 0.001 (docs/precision.md), noise is over 10.
+encryption adds to a sum is under 0.001 (docs/precision.md), noise is never under 4.
 """
 
 from __future__ import annotations

@@ -90,10 +90,14 @@ class WorkerProcess:
             raise _DiedError
         if self._process is None or self._connection is None:
             self._connection, theirs = _CONTEXT.Pipe()
-            self._process = _CONTEXT.Process(
+            process = _CONTEXT.Process(
                 target=serve, args=(theirs, *self._arguments), name="mpcseg worker", daemon=True
             )
-            self._process.start()
+            process.start()
+            # Not before: only a process that was started can be ended by `close`.
+            self._process = process
+            if self._closed:
+                process.terminate()
             # Its end is open in the child alone, so that each notices when the other is gone.
             theirs.close()
         return self._process, self._connection

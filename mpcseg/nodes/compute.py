@@ -204,9 +204,7 @@ class _Node:
         if state.error is not None:
             raise state.error
         ending = state.ending.reason if state.ending else ""
-        progress.message(
-            f"the study is over ({ending}); every ciphertext, key and result is deleted"
-        )
+        progress.message(f"the study is over ({ending}); ciphertexts, keys and results are deleted")
         return ComputeSummary(
             seconds=clock.seconds(),
             seconds_per_round=tuple(rounds.seconds),

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from mpcseg.errors import ConfigError, ListenError, ProtocolError, UnknownCertificateError
 from mpcseg.nodes.call_limit import CallLimit
 from mpcseg.nodes.roles import Caller, Role
+from mpcseg.study.agreement import verify_member
 from mpcseg.study.certificate import certificate_fingerprint
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -77,10 +78,11 @@ class Roster:
 
 
 def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
-    """Check that the study knows this identity in this role.
+    """Check that the study knows this identity, by its whole card, in this role.
 
     Raises:
-        ConfigError: it does not; every call would be refused.
+        ConfigError: not in this role; every call would be refused.
+        SignatureError: the study has another card in its name.
     """
     cards = {Role.COMPUTE: (spec.compute,), Role.KEY: (spec.key,), Role.PARTY: spec.parties}[role]
     if not any(card.fingerprint == identity.fingerprint for card in cards):
@@ -88,6 +90,7 @@ def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
             f"the identity {identity.name} is not a {role.value} node of study {spec.name}",
             "Use the identity whose card stands in the agreement for this role.",
         )
+    verify_member(spec, identity)
 
 
 def make_server(roster: Roster) -> grpc.aio.Server:

@@ -40,6 +40,9 @@ PROFILE_PARTS = {"counts": 0.20, "sums": 0.20, "squares": 0.60}
 # or more where so much noise would hide a violation, but never more than the larger share.
 ADMISSION_SHARE = 1e-3
 LARGEST_ADMISSION_SHARE = 1e-2
+# Admission rounds that the budget pays for: a run that stops there, because a party's data is not
+# in the domain or a node fails, can be made again under the same agreement.
+ADMISSION_ROUNDS = 3
 # A presence of 1.02 or -0.02 adds 80 to a sum, a coordinate of 1.02 adds 43, one of 1.025 adds 535.
 LARGEST_ADMISSION_STD = 32.0
 # Without noise elsewhere the admission sums still get some: they are of one party alone.
@@ -86,7 +89,7 @@ class NoisePlan:
 
     @property
     def study_rho(self) -> float:
-        """Cost of one whole run with all its rounds; as much as there is, to within rounding."""
+        """Cost of one whole run: what there is, but for the admission rounds of broken ones."""
         lloyd = max(self.rho("lloyd", sign) for sign in self.signs)
         return (
             self.rho("admission")
@@ -183,7 +186,7 @@ class NoisePlan:
     def _planned_rho(self, kind: RoundKind) -> float:
         if not self.is_noised:
             return math.inf
-        available = self.total_rho - self.rho("admission")
+        available = self.total_rho - ADMISSION_ROUNDS * self.rho("admission")
         if kind == "moments":
             return MOMENTS_SHARE * available
         if kind == "profile":

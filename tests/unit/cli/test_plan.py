@@ -13,6 +13,7 @@ from mpcseg.cli.app import app
 from mpcseg.errors import ConfigError, MpcsegError, PlanError
 from mpcseg.privacy.budget import NoisePlan, noise_plan
 from mpcseg.privacy.forecast import TYPICAL_DEVIATION, Forecast, records_needed
+from mpcseg.report.table import plain
 from mpcseg.study.agreement import freeze, write_agreement
 from tests.organisations import signed, study_spec
 from tests.unit.study.clear_study import clear_schedule, plan_for, run_clear
@@ -71,8 +72,8 @@ def test_noise_is_foretold_in_words_and_warned_of(records: int, verdict: str) ->
     assert f"the segments will be {verdict}" in text.lower()
     assert ("WARNING" in text) == (verdict != "sharp")
     forecast = Forecast(noise(own_draw=False), records)
-    assert f"{forecast.coordinate_std:.2g}"[:4] in text
-    assert f"{100 * forecast.share_std:.2g}"[:4] in text
+    assert f"off by {plain(100 * forecast.share_std)} percentage points" in " ".join(text.split())
+    assert f"off by {plain(forecast.coordinate_std)} standard" in " ".join(text.split())
 
 
 def test_both_cases_of_the_compute_node_are_shown() -> None:

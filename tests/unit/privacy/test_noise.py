@@ -34,7 +34,8 @@ def test_noise_as_large_as_that_of_a_study_has_its_deviation_and_no_memory() -> 
     assert abs(values.mean()) < 6 / math.sqrt(n)
     assert abs(values.var() - 1) < 6 * math.sqrt(2 / n)
     assert abs(np.mean(values[1:] * values[:-1])) < 6 / math.sqrt(n)
-    assert np.unique(values).size == n
+    # Of 1.2·10⁷ likely values, 0.2 pairs of equal ones are expected; nine come once in 10¹³ runs.
+    assert np.unique(values).size > n - 9
 
 
 def test_no_noise_is_zero_and_a_draw_is_an_integer() -> None:
