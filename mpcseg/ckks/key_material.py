@@ -117,6 +117,10 @@ def load_relinearisation_keys(parameters: ParameterSet, saved: bytes) -> Any:
     return keys
 
 
+# Objects that are looked at inside of something else.
+_MOST_NESTED = 32
+
+
 def refuse_secret_key(saved: bytes) -> None:
     """Refuse bytes that are a SEAL secret key or a TenSEAL context with one inside.
 
@@ -150,11 +154,15 @@ def _is_seal_secret_key(saved: bytes) -> bool:
 
 def _has_nested_secret_key(saved: bytes) -> bool:
     """Look for a saved SEAL secret key anywhere inside, as TenSEAL contexts carry it."""
-    start = saved.find(_SEAL_START)
-    while start >= 0:
+    start, tried = saved.find(_SEAL_START), 0
+    # A context holds a handful of objects. Who sends thousands of headers wants to waste time.
+    while start >= 0 and tried < _MOST_NESTED:
         size = int.from_bytes(saved[start + 8 : start + SEAL_HEADER.size], "little")
-        nested = saved[start : start + size]
-        if len(nested) == size and _is_seal_secret_key(nested):
-            return True
-        start = saved.find(_SEAL_START, start + 1)
+        if SEAL_HEADER.size < size <= len(saved) - start:
+            tried += 1
+            if _is_seal_secret_key(saved[start : start + size]):
+                return True
+            start = saved.find(_SEAL_START, start + size)
+        else:
+            start = saved.find(_SEAL_START, start + 1)
     return False

@@ -147,10 +147,10 @@ class SecretKey:
             MalformedBlobError: not a slot sum.
             StudyClosedError: the key was destroyed.
         """
-        decryptor = self._key.decryptor
         encrypted = unpack_ciphertext(self._parameters, blob, SLOT_SUM_SHAPE)
         plain = seal.Plaintext()
-        decryptor.decrypt(encrypted.payload, plain)
+        # No local name for the decryptor: it would outlive `destroy` in an error's traceback.
+        self._key.decryptor.decrypt(encrypted.payload, plain)
         residues = plaintext_residues(self._parameters, plain, BOTTOM_PRIMES)
         self.decrypted_values += 1
         units = units_per_sum(self._parameters, encrypted.scale)

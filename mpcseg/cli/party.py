@@ -32,6 +32,7 @@ from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.cohort import CohortView
 from mpcseg.report.files import verify_output_folder
+from mpcseg.study.agreement import verify_member
 from mpcseg.study.cohort import load_cohort
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
@@ -203,6 +204,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     source = _labelled(settings, labels)
     spec = study_to_end(settings.study)
     own = load_own_identity(settings.identity)
+    verify_member(spec, own)
     if labels is not None and own.name not in spec.release.centroids:
         raise AgreementError(
             f"the agreement gives '{own.name}' no centroids, so that there is nothing to label by",

@@ -34,14 +34,16 @@ def new_passphrase() -> str:
     Raises:
         PassphraseError: the two differ, or there is nobody to ask.
     """
+    is_typed = PASSPHRASE_VARIABLE not in os.environ
     given = _passphrase("Passphrase for the new identity: ")
-    if PASSPHRASE_VARIABLE not in os.environ and _ask("The same again: ") != given:
+    if is_typed and _ask("The same again: ") != given:
         raise PassphraseError("the two passphrases differ", "Try again; nothing was made.")
     return given
 
 
 def _passphrase(question: str) -> str:
-    given = os.environ.get(PASSPHRASE_VARIABLE)
+    # Taken out, so that worker processes do not inherit it.
+    given = os.environ.pop(PASSPHRASE_VARIABLE, None)
     if given is not None:
         return given
     if not sys.stdin.isatty():

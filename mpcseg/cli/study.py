@@ -21,6 +21,7 @@ from mpcseg.study.agreement import (
     is_agreement,
     load_agreement,
     utc_today,
+    verify_member,
     write_agreement,
 )
 from mpcseg.study.closing import RECORD_BYTES, verify_record
@@ -101,6 +102,12 @@ def show(
 def verify(
     *,
     file: Annotated[Path, typer.Argument(help="The agreement file.")],
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity", help="Check that this organisation stands in it with its own card."
+        ),
+    ] = None,
     policy: PolicyOption = None,
     record: Annotated[
         Path | None,
@@ -118,6 +125,8 @@ def verify(
     agreement = load_agreement(file)
     checks = [Check("file", f"canonical JSON, {len(agreement.canonical):,} bytes")]
     checks += agreement.checks(None if record else utc_today())
+    if identity is not None:
+        checks.append(_own_card_check(identity, agreement.spec))
     if policy is not None:
         checks.append(_policy_check(policy, agreement.spec))
     if record is not None:
@@ -146,6 +155,15 @@ def _merged(agreement: Agreement, other: Agreement, path: Path) -> Agreement:
             "Choose another --output, or move it away if it is out of date.",
         )
     return Agreement(agreement.spec, {**other.signatures, **agreement.signatures})
+
+
+def _own_card_check(folder: Path, spec: StudySpec) -> Check:
+    own = load_own_identity(folder)
+    try:
+        verify_member(spec, own)
+    except MpcsegError as error:
+        return Check("own card", own.card.spoken, error)
+    return Check("own card", own.card.spoken)
 
 
 def _policy_check(path: Path, spec: StudySpec) -> Check:

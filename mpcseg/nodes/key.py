@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -133,7 +134,9 @@ def _secret_key(
     secret_key = SecretKey(session.plan.circuit.parameters)
     try:
         yield secret_key
-    except BaseException:
+    except BaseException as error:
+        # Frames of the failed call may hold parts of the key.
+        traceback.clear_frames(error.__traceback__)
         secret_key.destroy()
         session.client.report_destroyed(_statement(spec, identity, secret_key))
         raise
@@ -294,7 +297,8 @@ def _show(record: RoundRecord, seconds: float, release: ReleaseTerms, progress: 
         decided = suppression(sizes, record.n_records, release.smallest_segment)
         facts["sizes"] = [whole(sizes[index], digits) for index in sorted(decided.shown)]
         if decided.hidden:
-            notes.append(f"{len(decided.hidden)} segments not shown: {decided.reason}")
+            # Notes speak of single clusters, which may be the hidden ones.
+            notes = [f"{len(decided.hidden)} segments not shown: {decided.reason}"]
     if record.n_records >= release.smallest_segment:
         facts["n_records"] = whole(record.n_records, digits)
     progress.event(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
@@ -53,6 +54,9 @@ _ROUNDING = 1e-9
 _EPSILONS = (0.001, 20)
 
 _FORMAT = "mpcseg agreement 1"
+
+_MOST_PARTIES = 100
+_MOST_ORGANISATIONS = _MOST_PARTIES + 2
 
 
 class FeatureSpec(BaseModel):
@@ -205,8 +209,8 @@ class ReleaseTerms(BaseModel):
 
     smallest_segment: int = Field(default=20, ge=1, le=LARGEST_INTEGER)
     significant_digits: int = Field(default=3, ge=2, le=6)
-    report: tuple[NodeName, ...] = ()
-    centroids: tuple[NodeName, ...] = ()
+    report: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
+    centroids: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
 
     @model_validator(mode="after")
     def _names_stand_once(self) -> Self:
@@ -259,7 +263,7 @@ class StudySpec(BaseModel):
     seed: int = Field(default=0, ge=0, le=LARGEST_INTEGER)
     compute: PublicCard
     key: PublicCard
-    parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=100)
+    parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=_MOST_PARTIES)
 
     @model_validator(mode="before")
     @classmethod
@@ -395,6 +399,6 @@ def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_repeats(sentence: str, names: tuple[str, ...] | list[str]) -> None:
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
     if repeated is not None:
         raise ValueError(f"{sentence} '{repeated}'")

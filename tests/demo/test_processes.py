@@ -98,7 +98,8 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
     for passage in ("What each node held and saw", "profile", "best of ten", "segment 2"):
         assert passage in screen
     left = [path for path in (tmp_path / "keep" / "hub" / "storage").rglob("*") if path.is_file()]
-    assert {path.suffix for path in left} == {".json"}, "a ciphertext or key was left behind"
+    kept = {path.name.partition("-")[0] for path in left}
+    assert kept == {"lock", "ledger", "closing"}, "a ciphertext or key was left behind"
     assert json.loads((tmp_path / "keep" / "closing.json").read_text())
 
 
