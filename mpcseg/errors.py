@@ -41,7 +41,7 @@ class MpcsegError(Exception):
 
 
 class ConfigError(MpcsegError):
-    """A configuration or study file is missing, unreadable or says something impossible."""
+    """A configuration, draft or card is missing, unreadable or says something impossible."""
 
     code = "config"
     exit_status = 11

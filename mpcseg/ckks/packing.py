@@ -77,7 +77,7 @@ def pack_blocks(
         raise TooManyRecordsError(
             f"The table has more records ({len(records)}) than the study allows "
             f"this party ({place.length}).",
-            "Agree on a larger most_records in the study file.",
+            "Agree on a larger most_records in the agreement.",
         )
     rows = np.zeros((records.shape[1] + 1, -(-(place.start + place.length) // slots) * slots))
     stop = place.start + len(records)

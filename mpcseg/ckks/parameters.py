@@ -54,7 +54,7 @@ class ParameterSet:
 
     @property
     def name(self) -> str:
-        """As it stands in a study file, e.g. ``ckks-16384-11``."""
+        """As it stands in an agreement, e.g. ``ckks-16384-11``."""
         return f"ckks-{self.poly_modulus_degree}-{self.n_levels}"
 
     @property

@@ -36,7 +36,7 @@ from mpcseg.study.agreement import verify_member
 from mpcseg.study.cohort import load_cohort
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
-from mpcseg.study.labels import label_customers
+from mpcseg.study.labels import label_customers, verify_label_file
 from mpcseg.study.results import Results, open_results, sealed_bytes
 from mpcseg.study.spec import StudySpec
 from mpcseg.study.table import TableSource
@@ -90,7 +90,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
     spec = study_to_run(settings, settings.columns)
-    own = None if dry_run else load_own_identity(settings.identity)
+    own = load_own_identity(settings.identity)
     with open_progress(progress) as shown:
         cohort = load_cohort(
             settings.source,
@@ -103,11 +103,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
         for warning in cohort.warnings:
             shown.message(f"warning: {warning}")
         shown.message(cohort.account)
-        if own is None:
+
+        from mpcseg.nodes.party import prepare, run_party  # noqa: PLC0415  slow imports
+
+        if dry_run:
+            prepare(spec, own, cohort)
             Console().print(CohortView(cohort, spec.features))
             return
-
-        from mpcseg.nodes.party import run_party  # noqa: PLC0415  not needed to refuse a table
 
         done = run_party(
             spec,
@@ -201,7 +203,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     settings = load_config(ResultsConfig, config, options)
     if output is not None:
         verify_output_folder(output)
-    source = _labelled(settings, labels)
+    source = _labelled(settings, labels, overwrite=overwrite)
     spec = study_to_end(settings.study)
     own = load_own_identity(settings.identity)
     verify_member(spec, own)
@@ -220,12 +222,17 @@ def results(  # noqa: PLR0913  each is an option of the command line
         _label(spec, opened, source, settings, labels, overwrite, console)
 
 
-def _labelled(settings: ResultsConfig, labels: Path | None) -> TableSource | None:
+def _labelled(
+    settings: ResultsConfig, labels: Path | None, *, overwrite: bool
+) -> TableSource | None:
     """Where the customers to be labelled are; checked before anything is fetched."""
     if labels is None:
         return None
     if settings.data is None:
         raise ConfigError("labels need the customer table", "Name it: --data and --id-column.")
+    if settings.id_column is None:
+        raise ConfigError("labels need the identifiers", "Name their column: --id-column.")
+    verify_label_file(labels, overwrite=overwrite)
     return TableSource(settings.data, settings.id_column, settings.table)
 
 

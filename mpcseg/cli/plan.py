@@ -66,7 +66,7 @@ def plan(  # noqa: PLR0913  options of a command
     if spec and counts and len(counts) != len(spec.parties):
         raise ConfigError(
             f"--records has {len(counts)} numbers and the study {len(spec.parties)} parties",
-            "Give one number per party, in the order of the study file.",
+            "Give one number per party, in the order of the agreement.",
         )
     made = plan_study(
         n_clusters=n_clusters,

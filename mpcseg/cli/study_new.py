@@ -155,6 +155,10 @@ def new(  # noqa: PLR0913  each is an option of the command line
     path = output or Path(f"{name}.toml")
     spec = write_draft(draft, path)
     typer.echo(f"draft: {path}")
+    if len(spec.parties) == 1:
+        typer.echo("warning: with one party, the sums over all parties are those of that party.")
+    if not feature:
+        typer.echo("The features are examples: edit them in the draft.")
     typer.echo("Compare the cards' fingerprints by telephone before anybody signs:")
     for card in spec.organisations:
         typer.echo(f"{card.name}: {card.spoken}")

@@ -169,6 +169,7 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
             _memory(summary),
         )
     compute, key = summaries.compute, summaries.key
+    sums = key["decrypted_values"] - 3 * len(workspace.parties)
     noised = "noised " if workspace.spec.privacy.is_noised else ""
     links = compute["bytes_by_link"]
     view.add_row(
@@ -182,7 +183,8 @@ def render_views(workspace: Workspace, tables: DealtTables, summaries: Summaries
     view.add_row(
         f"{workspace.key.name}\n(key)",
         "secret key",
-        f"{key['decrypted_values']:,} {noised}sums over all parties together, no record",
+        f"{sums:,} {noised}sums over all parties together, and 3 values per party that show "
+        "whether it kept to the agreed bounds; no record",
         f"{_megabytes(links['key_to_compute'])} of keys and encrypted hyperplanes",
         _memory(key),
     )

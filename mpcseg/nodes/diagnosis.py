@@ -45,7 +45,7 @@ def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float 
         time.sleep(_PAUSE_SECONDS)
     raise UnknownCertificateError(
         f"the compute node at {address} does not know this node's certificate",
-        "Its study file must name the certificate of this node's identity.",
+        "Its agreement must name the certificate of this node's identity.",
     )
 
 
@@ -75,7 +75,7 @@ def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:
     if hashlib.sha256(certificate).hexdigest() != fingerprint:
         raise UnknownCertificateError(
             f"the node at {address} shows a certificate that the study does not name",
-            "Check the address, and that both sides have the same study file.",
+            "Check the address, and that both sides have the same agreement.",
         )
     # In TLS 1.3 the client's certificate is judged after the client is done with its handshake:
     # a server that refuses it closes the connection (gRPC sends no alert) before it says a word.

@@ -59,9 +59,8 @@ def run_party(
         NodeError: the study cannot go on; says why.
     """
     began = time.monotonic()
-    verify_identity(spec, identity, Role.PARTY)
     # Before anybody is met: whatever is wrong with the records is this party's own affair.
-    blocks = _pack(spec, identity, cohort)
+    blocks = prepare(spec, identity, cohort)
     with study_session(spec, identity, Role.PARTY, address, progress, patience=patience) as session:
         sender = _Sender(spec, session, progress)
         if session.joined.committed:
@@ -89,7 +88,15 @@ def run_party(
     )
 
 
-def _pack(spec: StudySpec, identity: Identity, cohort: Cohort) -> list[Block]:
+def prepare(spec: StudySpec, identity: Identity, cohort: Cohort) -> list[Block]:
+    """Pack the records as they would be encrypted; sends nothing. Runs on a party node.
+
+    Raises:
+        ConfigError: the identity is not that of a party of the study.
+        SignatureError: the study has another card in its name.
+        TooManyRecordsError: more records than the study allows this party.
+    """
+    verify_identity(spec, identity, Role.PARTY)
     plan = plan_of(spec)
     own = [party.fingerprint for party in spec.parties].index(identity.fingerprint)
     return pack_blocks(cohort.records, plan.parameters.slots, plan.slot_ranges[own])

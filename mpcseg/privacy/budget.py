@@ -47,7 +47,7 @@ ADMISSION_ROUNDS = 3
 LARGEST_ADMISSION_STD = 32.0
 # Without noise elsewhere the admission sums still get some: they are of one party alone.
 ADMISSION_STD_WITHOUT_NOISE = 1.0
-# An honest party is turned away with a probability below 1e-11 (two-sided Gaussian tail).
+# One honest value is over its limit with a probability below 1e-11 (two-sided Gaussian tail).
 ADMISSION_DEVIATIONS = 7.0
 
 

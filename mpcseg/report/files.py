@@ -20,7 +20,6 @@ from mpcseg.privacy.release import significant
 SIGNIFICANT_DIGITS = 5
 
 # In the key node's folder of results.
-RESULT_FILE = "result.json"
 SEGMENTS_CSV = "segments.csv"
 SEGMENTS_JSON = "segments.json"
 

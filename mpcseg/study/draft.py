@@ -91,12 +91,13 @@ def load_draft(path: Path) -> StudySpec:
     return draft_terms(read_toml(path, "the draft"), path)
 
 
-def draft_terms(data: dict[str, Any], path: Path) -> StudySpec:
+def draft_terms(data: dict[str, Any], path: Path, *, hint: str = "") -> StudySpec:
     """The terms of a draft's content; see `load_draft`.
 
     Args:
         data: the parsed TOML; not to be used afterwards.
         path: where it stands, or will; cards are looked for beside it.
+        hint: what to do about a field that does not fit; a default points to the template.
     """
     what = f"the draft {path}"
     for role, node in _role_tables(data):
@@ -114,7 +115,7 @@ def draft_terms(data: dict[str, Any], path: Path) -> StudySpec:
                     "Leave it out: the card says it.",
                 )
         node.update(card.model_dump())
-    return check(StudySpec, data, what)
+    return check(StudySpec, data, what, hint=hint)
 
 
 def write_draft(draft: Draft, path: Path) -> StudySpec:
@@ -138,7 +139,10 @@ def write_draft(draft: Draft, path: Path) -> StudySpec:
             "Make it, or choose another --output.",
         )
     text = draft_text(draft, path.parent)
-    spec = draft_terms(tomllib.loads(text), path)
+    hint = "Change the option that says so; `mpcseg study new --help` has them all."
+    spec = draft_terms(tomllib.loads(text), path, hint=hint)
+    if spec.expires < _today():
+        raise ConfigError(f"the last day {spec.expires} is over already", "Change --expires.")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

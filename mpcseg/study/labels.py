@@ -303,6 +303,15 @@ _KINDS: dict[str, type[_CsvLabels] | type[_ParquetLabels]] = {
 }
 
 
+def verify_label_file(output: Path, *, overwrite: bool) -> None:
+    """Refuse a file that labels could not be written to, before anything is fetched or read.
+
+    Raises:
+        OutputError: of another kind than CSV or Parquet, there already, or in no folder.
+    """
+    _writer(output, overwrite=overwrite)
+
+
 def _writer(output: Path, *, overwrite: bool) -> type[_CsvLabels] | type[_ParquetLabels]:
     """The writer of the file's kind; refuses the file before the table is read."""
     try:
@@ -322,9 +331,7 @@ def _writer(output: Path, *, overwrite: bool) -> type[_CsvLabels] | type[_Parque
 
 
 def _exists(output: Path) -> OutputError:
-    return OutputError(
-        f"{output} exists already", "Name another file, or allow that it is overwritten."
-    )
+    return OutputError(f"{output} exists already", "Name another file, or say --overwrite.")
 
 
 @contextmanager

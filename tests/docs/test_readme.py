@@ -145,8 +145,9 @@ def test_the_study_by_hand_runs_as_it_stands(
         with (tmp_path / organisation / "results" / "segments.csv").open() as file:
             assert len(list(csv.DictReader(file))) == expected["n_clusters"]
         segments = json.loads((tmp_path / organisation / "results" / "segments.json").read_text())
-        # Noised and rounded to three digits.
-        assert segments["n_records"] == pytest.approx(expected["n_records"], rel=0.03)
+        # Noise of both nodes has a standard deviation of 48; six of them come once in 10⁸ runs.
+        # Rounding to three digits adds 5.
+        assert segments["n_records"] == pytest.approx(expected["n_records"], abs=6 * 48 + 5)
         shown.add(segments["n_records"])
     assert len(shown) == 1, "recipients got different results"
     for path, organisation in zip(expected["labels"], organisations, strict=True):
@@ -157,7 +158,9 @@ def test_the_study_by_hand_runs_as_it_stands(
         own = pd.read_csv(tmp_path / "tables" / f"{organisation}.csv")["customer_id"]
         assert set(labels.index) == set(own)
         assert labels["segment"].nunique() > 1
-    assert not any((tmp_path / expected["storage"]).rglob("*-0*")), "ciphertexts stay behind"
+    left = [path for path in (tmp_path / expected["storage"]).rglob("*") if path.is_file()]
+    kept = {path.name.partition("-")[0] for path in left}
+    assert kept == {"lock", "ledger", "closing"}, "ciphertexts stay behind"
 
 
 def test_the_package_map_lists_every_room() -> None:
@@ -166,6 +169,15 @@ def test_the_package_map_lists_every_room() -> None:
         re.findall(r"^\| `mpcseg/(\w+)/`", README.read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert listed == rooms
+
+
+def test_tests_that_documents_name_exist() -> None:
+    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    there = set(re.findall(r"def (test_\w+)", written))
+    for page in ROOT.glob("docs/**/*.md"):
+        # Names of tests; those of files end with .py or stand behind a slash.
+        named = re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+        assert not set(named) - there, page.name
 
 
 def test_nothing_is_left_to_fill_in() -> None:
