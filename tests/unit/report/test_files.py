@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpcseg.report.files import RESULT_FILE, write_json, write_text
+from mpcseg.report.files import SEGMENTS_JSON, write_json, write_text
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
 
 
 def test_results_and_their_folder_are_for_their_owner_only(tmp_path: Path) -> None:
-    write_json(tmp_path / "results" / RESULT_FILE, {"a": 1})
+    write_json(tmp_path / "results" / SEGMENTS_JSON, {"a": 1})
     write_text(tmp_path / "results" / "segments.csv", "a\n")
     assert mode(tmp_path / "results") == 0o700
     assert {mode(path) for path in (tmp_path / "results").iterdir()} == {0o600}
@@ -33,7 +33,7 @@ def test_results_and_their_folder_are_for_their_owner_only(tmp_path: Path) -> No
 def test_a_result_that_others_could_read_is_replaced_by_one_that_they_cannot(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / RESULT_FILE).write_text("{}")
-    assert mode(tmp_path / RESULT_FILE) == 0o666
-    write_json(tmp_path / RESULT_FILE, {})
-    assert mode(tmp_path / RESULT_FILE) == 0o600
+    (tmp_path / SEGMENTS_JSON).write_text("{}")
+    assert mode(tmp_path / SEGMENTS_JSON) == 0o666
+    write_json(tmp_path / SEGMENTS_JSON, {})
+    assert mode(tmp_path / SEGMENTS_JSON) == 0o600
