@@ -12,6 +12,7 @@ from mpcseg.cli.options import PatienceOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.report.files import verify_output_file, write_text
+from mpcseg.study.agreement import verify_member
 from mpcseg.study.closing import ClosingRecord, verify_record
 from mpcseg.study.spec import StudySpec
 
@@ -48,6 +49,7 @@ def close(
         verify_output_file(record)
     spec = study_to_end(file)
     own = load_own_identity(identity)
+    verify_member(spec, own)
     with open_progress(ProgressMode.AUTO) as progress:
         content = close_study(spec, own, address, progress, patience=patience or DEFAULT_PATIENCE)
     _report(spec, content, record)
@@ -71,6 +73,7 @@ def withdraw(
         verify_output_file(record)
     spec = study_to_end(file)
     own = load_own_identity(identity)
+    verify_member(spec, own)
     with open_progress(ProgressMode.AUTO) as progress:
         content = ask(spec, own, address, progress, patience=patience or DEFAULT_PATIENCE)
     _report(spec, content, record)

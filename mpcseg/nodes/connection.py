@@ -19,7 +19,6 @@ from mpcseg.errors import NodeUnreachableError, ProtocolError
 from mpcseg.nodes.diagnosis import diagnose
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.transport import open_channel
-from mpcseg.study.agreement import verify_member
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
@@ -58,9 +57,6 @@ class Connection:
     Every call raises what the compute node raised, ``NodeUnreachableError`` when it does not
     answer for ``patience`` seconds, ``UnknownCertificateError`` when one side's certificate is
     not the one that the agreement names, and ``ProtocolError`` for an answer of another study.
-
-    Raises:
-        SignatureError: the agreement has another card in the organisation's name.
     """
 
     def __init__(
@@ -72,7 +68,6 @@ class Connection:
         progress: Progress,
         patience: float,
     ) -> None:
-        verify_member(spec, identity)
         self.spec = spec
         self.identity = identity
         self.address = address

@@ -156,7 +156,7 @@ def test_a_dry_run_shows_the_cohort_and_sends_nothing(
     tmp_path: Path, agreement: Path, table: Path, contacts: tuple[str, list[object]]
 ) -> None:
     shown = mpcseg(
-        "party", "run", "--dry-run", "--study", agreement, "--identity", tmp_path / "nobody",
+        "party", "run", "--dry-run", "--study", agreement, "--identity", tmp_path / "alder",
         "--data", table, "--id-column", "id", "--address", contacts[0],
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
@@ -165,10 +165,21 @@ def test_a_dry_run_shows_the_cohort_and_sends_nothing(
     assert contacts[1] == []
 
 
+def test_a_dry_run_is_for_parties_of_the_study(
+    tmp_path: Path, agreement: Path, table: Path
+) -> None:
+    done = mpcseg(
+        "party", "run", "--dry-run", "--study", agreement, "--identity", tmp_path / "keeper",
+        "--data", table, "--id-column", "id", "--address", "127.0.0.1:1",
+    )  # fmt: skip
+    assert type(error(done)) is ConfigError
+    assert "is not a party node" in error(done).message
+
+
 def test_a_table_that_is_not_there_is_not_there(tmp_path: Path, agreement: Path) -> None:
     """So that the refusals above are of the agreement, not of the table."""
     done = mpcseg(
-        "party", "run", "--dry-run", "--study", agreement, "--identity", tmp_path / "nobody",
+        "party", "run", "--dry-run", "--study", agreement, "--identity", tmp_path / "alder",
         "--data", tmp_path / "absent.csv", "--address", "127.0.0.1:1",
     )  # fmt: skip
     assert type(error(done)) is UnreadableTableError

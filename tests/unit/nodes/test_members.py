@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 
 import pytest
 
 from mpcseg.errors import SignatureError
-from mpcseg.nodes.connection import Connection
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.transport import verify_identity
-from mpcseg.report.progress import JsonLinesProgress
 from mpcseg.study.agreement import utc_today
 from tests.organisations import identity, signed, study_spec
 
@@ -33,7 +30,4 @@ def test_a_card_with_ones_certificate_and_anothers_keys_is_refused_in_every_role
     signed(terms, {name: forged}).verify(utc_today())
     with pytest.raises(SignatureError, match=f"the card of '{name}'"):
         verify_identity(terms, real, ROLES[name])
-    progress = JsonLinesProgress(io.StringIO())
-    with pytest.raises(SignatureError, match=f"the card of '{name}'"):
-        Connection(terms, real, "127.0.0.1:1", progress=progress, patience=1)
     verify_identity(study_spec(), real, ROLES[name])
