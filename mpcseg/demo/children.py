@@ -186,7 +186,10 @@ class Children:
         for line in child.process.stdout or ():
             try:
                 report = json.loads(line)
-            except json.JSONDecodeError:  # a library that prints; a person may want to see it
+            except json.JSONDecodeError:
+                if child.step == "party results":  # each shows the segments, which come at the end
+                    continue
+                # A library that prints; a person may want to see it.
                 report = {"report": "message", "text": line.rstrip()}
             if isinstance(report, dict):
                 self._reports.put((child, report))

@@ -70,13 +70,13 @@ def test_without_noise_nobody_hides() -> None:
 
 
 def test_with_the_default_noise_the_bounds_hold() -> None:
-    found, error = advantage(800, 1.0)
+    found, error = advantage(400, 1.0)
     assert found - SURE * error <= TIGHT_BOUND < BOUND
 
 
 def test_a_tenth_of_the_noise_is_noticed() -> None:
     """So that the test above can fail: it would, for noise that is too small."""
-    found, error = advantage(300, 0.1)
+    found, error = advantage(200, 0.1)
     assert found - SURE * error > BOUND
 
 
