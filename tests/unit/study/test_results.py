@@ -570,7 +570,8 @@ def test_the_budget_is_told_by_kind_of_round() -> None:
     ledger = Ledger(plan, SPEC.digest)
     spend_everything(ledger)
     spent = privacy_spent(SPEC, ledger)
-    assert spent.epsilon == pytest.approx(1.0, rel=1e-3)
+    # What is left pays for admission rounds of runs that stop there.
+    assert 0.985 < spent.epsilon < 1.0
     assert spent.delta == SPEC.privacy.delta
     assert list(spent.shares) == ["admission", "moments", "lloyd", "profile"]
     assert sum(spent.shares.values()) == pytest.approx(1)
