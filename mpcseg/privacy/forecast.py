@@ -19,7 +19,7 @@ TYPICAL_DEVIATION = 0.4
 SHARP_LIMIT = 0.03
 BLURRED_LIMIT = 0.08
 # Estimates that the key node averages for the final centroids.
-_AVERAGED = 3
+AVERAGED = 3
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ def records_needed(plan: NoisePlan, verdict: Literal["sharp", "blurred"]) -> int
 def _coordinate_std_times_n(plan: NoisePlan) -> float:
     """A centroid's deviation is its sum's over its count; here with n/k for the count."""
     std = float(plan.effective_stds("lloyd", plan.signs[1])[0, 0])
-    averaged = math.sqrt(min(_AVERAGED, plan.n_rounds))
+    averaged = math.sqrt(min(AVERAGED, plan.n_rounds))
     return std * plan.n_clusters / averaged / TYPICAL_DEVIATION

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mpcseg.errors import ConfigError, ProtocolError
 from mpcseg.privacy.budget import NoisePlan
+from mpcseg.privacy.forecast import AVERAGED
 from mpcseg.reference.hyperplanes import hyperplanes
 from mpcseg.reference.moments import Moments
 from mpcseg.reference.rounds import RoundKind, sums_shape
@@ -60,7 +61,6 @@ NARROW_DEVIATION = 0.02
 NOISE_DEVIATIONS = 8.0
 # In a noised study: rounds over which the final centroids are averaged, and how many of them come
 # after plain steps (docs/privacy.md).
-AVERAGED = 3
 PLAIN_STEPS = 2
 # Twice a count's noise over the mean count from which on an empty cluster cannot be told.
 LARGEST_COUNT_NOISE = 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import socket
@@ -30,6 +31,7 @@ from mpcseg.study.agreement import freeze, write_agreement
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import seal_results
 from mpcseg.study.spec import StudySpec
+from tests.organisations import identity as quick_identity
 from tests.organisations import save_identity, write_study
 from tests.unit.study.finished import SPENT, agreed, finished
 
@@ -287,3 +289,23 @@ def test_what_is_missing_is_said_before_anything_is_fetched(
     refused = error(mpcseg("party", "results", *own, *options))
     assert type(refused) is ConfigError
     assert reason in refused.message
+
+
+@pytest.mark.parametrize(("command", "name"), [("close", "keeper"), ("withdraw", "alder")])
+def test_nobody_acts_on_an_agreement_with_anothers_keys_in_its_name(
+    tmp_path: Path, known: dict[str, Identity], command: str, name: str
+) -> None:
+    oak = quick_identity("oak")
+    forged = dataclasses.replace(
+        known[name],
+        private_signing_key=oak.private_signing_key,
+        private_sealing_key=oak.private_sealing_key,
+    )
+    mixed = {**known, name: forged}
+    path = write_study(tmp_path / "mixed.agreement", agreed(3, known=mixed), mixed)
+    done = mpcseg(
+        "study", command, path, "--identity", tmp_path / name, "--address", "127.0.0.1:1",
+        "--patience", 1,
+    )  # fmt: skip
+    assert type(error(done)) is SignatureError
+    assert f"the card of '{name}'" in error(done).message
