@@ -390,6 +390,45 @@ class StudyClosedError(AgreementError):
     exit_status = 68
 
 
+# --- verification --------------------------------------------------------------------------
+
+
+class AuditError(MpcsegError):
+    """A check of an audit failed: what nodes did, or say they did, is not what was agreed."""
+
+    code = "audit"
+    exit_status = 70
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class LogError(AuditError):
+    """An audit log is damaged, was changed, or contradicts what its owner has signed."""
+
+    code = "audit_log"
+    exit_status = 71
+
+
+class ReplayError(AuditError):
+    """What the compute node released is not what the agreed circuit gives."""
+
+    code = "replay"
+    exit_status = 72
+
+
+class ExposureError(AuditError):
+    """A value was found where it must not be."""
+
+    code = "exposure"
+    exit_status = 73
+
+
+class EvidenceError(AuditError):
+    """What an audit needs is missing or is not what the log says it is."""
+
+    code = "evidence"
+    exit_status = 74
+
+
 def subclasses() -> dict[str, type[MpcsegError]]:
     """All error classes by code, for turning a code from the wire back into an error."""
     found: dict[str, type[MpcsegError]] = {}

@@ -1,0 +1,1 @@
+"""The audit log of every node: what crossed a wire, what was decrypted, under which signature."""

@@ -1,0 +1,1 @@
+"""What a security reviewer runs: checks of the logs, replay, search for exposed values."""
