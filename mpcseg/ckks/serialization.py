@@ -22,7 +22,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from mpcseg.ckks.circuit import Encrypted
-from mpcseg.ckks.parameters import ParameterSet
+from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError
 
 Residues = NDArray[np.uint64]
@@ -30,6 +30,9 @@ Residues = NDArray[np.uint64]
 _BLOB = struct.Struct("<4sBBHIId")  # magic, version, seeded, polynomials, N, primes, scale
 _MAGIC = b"MPCT"
 _VERSION = 1
+BLOB_HEAD_BYTES = _BLOB.size
+"""Of every ciphertext blob, before its residues."""
+
 _SEED_BYTES = 1 + 64  # generator type and seed, as SEAL saves them
 
 # SEAL 4 (native/src/seal/serialization.h, ciphertext.cpp, randomgen.cpp).
@@ -52,6 +55,17 @@ def ciphertext_bytes(parameters: ParameterSet, shape: CiphertextShape) -> int:
     polynomials = 1 if shape.seeded else 2
     residues = polynomials * parameters.n_primes(shape.level) * parameters.poly_modulus_degree
     return _BLOB.size + (_SEED_BYTES if shape.seeded else 0) + 4 * residues
+
+
+def stated_shape(start: bytes) -> CiphertextShape | None:
+    """What a blob says it is, by its first bytes; None for what does not begin like a ciphertext.
+
+    Not checked against anything: for logs, of blobs that are checked elsewhere. Any node.
+    """
+    if len(start) < _BLOB.size or not start.startswith(_MAGIC):
+        return None
+    _, _, seeded, _, _, n_primes, _ = _BLOB.unpack_from(start)
+    return CiphertextShape(max(n_primes - BOTTOM_PRIMES, 0), seeded=bool(seeded))
 
 
 # --- SEAL objects through anonymous files --------------------------------------------------

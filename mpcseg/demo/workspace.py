@@ -163,7 +163,7 @@ def make_workspace(
         _write_config(compute, listen=f"{LOOPBACK}:0", storage="storage", workers=workers)
         _write_config(key, output="results")
         for party in parties:
-            _write_config(party, data=party.table.name, id_column=tables.id_column)
+            _write_config(party, data=party.table.name, id_column=tables.id_column, audit="audit")
             _write_table(party.table, tables, tables.parties[party.name])
     except OSError as error:
         raise _unwritable(folder, error) from None

@@ -150,15 +150,15 @@ class Ledger:
         return {
             "study": self._digest,
             "delta": self._plan.delta,
-            "agreed_epsilon": _finite(self._plan.epsilon),
-            "spent_epsilon": _finite(self.epsilon),
-            "spent_rho": _finite(self.spent_rho),
-            "entries": [asdict(entry) | {"rho": _finite(entry.rho)} for entry in self._entries],
+            "agreed_epsilon": finite(self._plan.epsilon),
+            "spent_epsilon": finite(self.epsilon),
+            "spent_rho": finite(self.spent_rho),
+            "entries": [asdict(entry) | {"rho": finite(entry.rho)} for entry in self._entries],
         }
 
 
-def _finite(number: float) -> float | None:
-    """JSON has no infinity: null is a cost without bound."""
+def finite(number: float) -> float | None:
+    """A cost as JSON has it, which has no infinity: null is one without bound."""
     return None if math.isinf(number) else number
 
 

@@ -86,4 +86,6 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
     # What outlives the study: the ledger and the closing record.
     left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in storage.iterdir()}
     digest = nodes.spec.digest[:16]
-    assert left == dict.fromkeys(("lock", f"ledger-{digest}.json", f"closing-{digest}.json"), 0o600)
+    log = f"audit-{digest}-compute-hub.sqlite"
+    names = ("lock", log, f"ledger-{digest}.json", f"closing-{digest}.json")
+    assert left == dict.fromkeys(names, 0o600)
