@@ -72,10 +72,12 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
                     key.abort(StudyAbortedError("enough"))
     assert type(running.error()) is StudyAbortedError
     # Keys, blocks, releases and the engine's own files have all been seen.
-    files = {place.removesuffix(".new") for place, is_folder in walker.modes if not is_folder}
+    files = {place for place, is_folder in walker.modes if not is_folder}
+    files = {place.removesuffix(".new").removesuffix("-journal") for place in files}
     assert files == {
         "lock",
         f"ledger-{nodes.spec.digest[:16]}.json",
+        f"audit-{nodes.spec.digest[:16]}-compute-hub.sqlite",
         "study/key-keeper",
         "study/party-party-a",
         "study/releases",
