@@ -28,7 +28,7 @@ from mpcseg.errors import BlobTooLargeError, MalformedBlobError
 Residues = NDArray[np.uint64]
 
 _BLOB = struct.Struct("<4sBBHIId")  # magic, version, seeded, polynomials, N, primes, scale
-_MAGIC = b"MPCT"
+_MAGIC, _PARTIAL_MAGIC = b"MPCT", b"MPCS"
 _VERSION = 1
 BLOB_HEAD_BYTES = _BLOB.size
 """Of every ciphertext blob, before its residues."""
@@ -206,14 +206,21 @@ def verify_ciphertext(
     stated = _scale_of(blob)
     if scale is not None and abs(stated / scale - 1.0) > 1e-12:
         raise MalformedBlobError("A ciphertext has another scale than agreed.")
-    n_primes, degree = parameters.n_primes(shape.level), parameters.poly_modulus_degree
     words = np.frombuffer(blob, "<u4", offset=_residues_at(shape))
-    polynomials = words.reshape(-1, n_primes, degree)
+    polynomials = _verified_residues(parameters, words, parameters.n_primes(shape.level))
+    if not shape.seeded and not polynomials[1].any():
+        raise MalformedBlobError("A ciphertext is transparent: anybody could read it.")
+
+
+def _verified_residues(
+    parameters: ParameterSet, words: NDArray[np.uint32], n_primes: int
+) -> NDArray[np.uint32]:
+    """Shape (polynomials, primes, N), every residue below its prime."""
+    polynomials = words.reshape(-1, n_primes, parameters.poly_modulus_degree)
     primes = np.array(parameters.primes[:n_primes], np.uint32)
     if (polynomials >= primes[:, None]).any():
         raise MalformedBlobError("A ciphertext has residues beyond their prime.")
-    if not shape.seeded and not polynomials[1].any():
-        raise MalformedBlobError("A ciphertext is transparent: anybody could read it.")
+    return polynomials
 
 
 def _verify_header(parameters: ParameterSet, blob: bytes, shape: CiphertextShape) -> None:
@@ -259,6 +266,69 @@ def unpack_ciphertext(
     ciphertext = seal.Ciphertext()
     load_from_bytes(lambda path: ciphertext.load(parameters.ring.context, path), *parts)
     return Encrypted(ciphertext, shape.level, _scale_of(blob))
+
+
+# --- partial sums --------------------------------------------------------------------------
+
+
+def partial_bytes(parameters: ParameterSet, level: int, size: int = 3) -> int:
+    """Exact length of a partial sum of ``size`` polynomials at ``level``."""
+    return _BLOB.size + 4 * size * parameters.n_primes(level) * parameters.poly_modulus_degree
+
+
+def longest_partial(parameters: ParameterSet) -> int:
+    """Length of the longest partial sum that there can be."""
+    return partial_bytes(parameters, parameters.n_levels)
+
+
+def pack_partial(parameters: ParameterSet, encrypted: Encrypted) -> bytes:
+    """A partial sum as it is kept: one form only for one ciphertext, whatever compresses SEAL's.
+
+    Compute node, and whoever replays its work.
+
+    Args:
+        parameters: of the study.
+        encrypted: of two polynomials, or of three where it is not relinearised.
+    """
+    (size, n_primes, degree), scale, residues, _ = _read_ciphertext(
+        parameters, encrypted.payload.save
+    )
+    head = _BLOB.pack(_PARTIAL_MAGIC, _VERSION, 0, size, degree, n_primes, scale)
+    return head + residues.astype("<u4").tobytes()
+
+
+def unpack_partial(parameters: ParameterSet, blob: bytes) -> Encrypted:
+    """Check a partial sum and load it into SEAL. Compute node, and whoever replays its work.
+
+    Raises:
+        MalformedBlobError: not a partial sum of this parameter set.
+    """
+    if len(blob) < _BLOB.size:
+        raise MalformedBlobError("A partial sum ends within its header.")
+    magic, version, seeded, size, degree, n_primes, scale = _BLOB.unpack_from(blob)
+    if (magic, version, seeded) != (_PARTIAL_MAGIC, _VERSION, 0):
+        raise MalformedBlobError("The bytes do not begin like a partial sum.")
+    level = n_primes - BOTTOM_PRIMES
+    if (
+        size not in (2, 3)
+        or degree != parameters.poly_modulus_degree
+        or not 0 <= level <= parameters.n_levels
+        or not 1.0 <= scale < 2.0**256
+    ):
+        raise MalformedBlobError("A partial sum has another ring, level or form than can be.")
+    expected = partial_bytes(parameters, level, size)
+    if len(blob) != expected:
+        raise MalformedBlobError(f"A partial sum has {len(blob)} bytes; {expected} are due.")
+    words = np.frombuffer(blob, "<u4", offset=_BLOB.size)
+    residues = _verified_residues(parameters, words, n_primes).astype(np.uint64).ravel()
+    parms_id = parameters.ring.parms_id(level)
+    parts = saved_ciphertext(parms_id, (size, n_primes, degree), scale, residues)
+    ciphertext = seal.Ciphertext()
+    load_from_bytes(lambda path: ciphertext.load(parameters.ring.context, path), *parts)
+    return Encrypted(ciphertext, level, scale, size)
+
+
+# --- SEAL's own form -----------------------------------------------------------------------
 
 
 def saved_ciphertext(

@@ -170,9 +170,10 @@ class _Node:
             self._store,
             self._engine,
             self._plan.noise,
-            self._spend,
-            progress,
-            changes.happened,
+            spend=self._spend,
+            evaluated=lambda *_: None,
+            progress=progress,
+            changed=changes.happened,
         )
         record: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         checks = BlobChecks(

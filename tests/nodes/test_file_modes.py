@@ -81,6 +81,7 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
         "study/key-keeper",
         "study/party-party-a",
         "study/releases",
+        "study/evidence",
         "study/engine",
     }
     for (place, is_folder), modes in walker.modes.items():
