@@ -21,8 +21,8 @@ from pathlib import Path
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.audit.records import RoundSpent, StudyEnded
-from mpcseg.engine import Engine
+from mpcseg.audit.records import RoundEvaluated, RoundSpent, StudyEnded
+from mpcseg.engine import Engine, RoundEvidence
 from mpcseg.errors import StudyAbortedError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
@@ -171,7 +171,7 @@ class _Node:
             self._engine,
             self._plan.noise,
             spend=self._spend,
-            evaluated=lambda *_: None,
+            evaluated=self._evaluated,
             progress=progress,
             changed=changes.happened,
         )
@@ -239,6 +239,20 @@ class _Node:
         spent = self._ledger.spend(order.kind, order.index, order.sign)
         self._ledger.save(ledger_path(self._storage, self._spec))
         self._log.append(RoundSpent(round=order.index, rho=finite(spent.rho)))
+
+    def _evaluated(self, order: RoundOrder, evidence: RoundEvidence) -> None:
+        """Commit to what was computed, before anybody can ask for any of it."""
+        starts = (logbook.head_of(self._store.release_path(h.name)) for h in evidence.releases)
+        self._log.append(
+            RoundEvaluated(
+                round=order.index,
+                seed_commitment=evidence.seed_commitment,
+                manifest=evidence.manifest_sha256,
+                n_units=evidence.n_units,
+                n_releases=len(evidence.releases),
+            ),
+            *(logbook.released(*pair) for pair in zip(evidence.releases, starts, strict=True)),
+        )
 
     def _stop(self) -> None:
         """End the study on the operator's word: a finished one is closed, any other aborted."""

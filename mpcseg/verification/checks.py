@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from mpcseg.audit.log_file import LogFile, verify_head
 from mpcseg.audit.checkpoint import verify_checkpoint
+from mpcseg.audit.log_file import LogFile, verify_head
 from mpcseg.audit.records import (
     Began,
     Blob,
@@ -33,6 +33,7 @@ from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import AuditError, LogError
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.study_rules import block_names, manifest_of
+from mpcseg.privacy.budget import NoisePlan
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.study.card import verify_signature
 from mpcseg.study.spec import StudySpec
@@ -40,7 +41,7 @@ from mpcseg.verification.evidence import Evidence, NotThereError, records_of, ru
 from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobKind
 
-# Largest modulus for 128 bits by ring degree: table 1 of the Homomorphic Encryption Standard (2018),
+# Largest modulus for 128 bits by ring degree: Homomorphic Encryption Standard (2018), table 1,
 # ternary secrets, classical attacks. Written down here once more, and not taken from SEAL, so that
 # one of the two can catch the other.
 _STANDARD_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}
@@ -254,7 +255,7 @@ def nothing_else_decrypted(evidence: Evidence) -> str:
                 raise AuditError(f"a value of round {index} was decrypted; nobody opened it")
             of_round = [d for d in decrypted if d.round == index]
             _verify_releases(of_round, _n_sums(spec, opened[index].kind), index, length)
-            if any(d.own_noise != _has_own_noise(plan, opened[index]) for d in of_round):
+            if any(d.own_noise != _has_own_noise(plan.noise, opened[index]) for d in of_round):
                 raise AuditError(f"round {index}: the key node's own noise is not as agreed")
         for one in decrypted:
             if released is not None and one.content not in released:
@@ -375,8 +376,7 @@ def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int
             raise AuditError(f"{one.blob} has not the shape of a slot sum")
 
 
-def _has_own_noise(plan: object, round_: RoundOpened) -> bool:
-    noise = plan.noise  # type: ignore[attr-defined]
+def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:
     return bool(noise.own_draw and noise.stds(round_.kind, round_.sign).any())
 
 
