@@ -215,7 +215,7 @@ def run_study(nodes: Nodes, folder: Path, cohorts: list[Cohort], **options: Any)
     compute, address = start_compute(nodes, folder / "storage", **options)
     key = run(run_key, nodes.spec, nodes.key, address, folder / "key")
     parties = [
-        run(run_party, nodes.spec, own, address, cohort)
+        run(run_party, nodes.spec, own, address, cohort, audit=folder / "audit")
         for own, cohort in zip(nodes.parties, cohorts, strict=True)
     ]
     return Ran(
