@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from mpcseg.cli.audit_dpia import dpia
+
 app = typer.Typer(
     help="Verify a study: its logs, its computation, and that no value was exposed.",
     no_args_is_help=True,
 )
+
+
+app.command("dpia")(dpia)
 
 
 @app.callback()
