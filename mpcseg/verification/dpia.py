@@ -192,9 +192,9 @@ def _decryption_introduction(spec: StudySpec, plan: StudyPlan) -> str:
     values = plan.circuit.decrypted_values
     return (
         f"The key node of {escaped(spec.key.name)} can decrypt {values:,} values at most in one "
-        "run of the study. Each is one sum over the records of all parties together, except for three "
-        "values for each party that say whether its data keep to the agreed bounds. No value of a "
-        "record is decrypted."
+        "run of the study. Each is one sum over the records of all parties together, except for "
+        "three values for each party that say whether its data keep to the agreed bounds. No value "
+        "of a record is decrypted."
     )
 
 
