@@ -199,6 +199,14 @@ def test_every_field_of_an_agreement_shows_in_the_document(field: str) -> None:
     assert without_digest(document(after), after) != without_digest(document(before), before)
 
 
+@pytest.mark.parametrize(
+    ("compute", "words"), [("hub", "drawn by the compute node;"), ("birch", "drawn by both nodes;")]
+)
+def test_the_measure_against_inference_says_who_draws(compute: str, words: str) -> None:
+    measures = facts(document(study_spec(compute=compute)))
+    assert words in measures["noise on what is decrypted"]
+
+
 def test_another_card_of_an_organisation_shows() -> None:
     other = study_spec(known={"birch": identity("birch", 1)}, expires=usual().expires)
     assert without_digest(document(other), other) != without_digest(document(usual()), usual())

@@ -45,6 +45,7 @@ def as_seen(text: str) -> str:
 def test_a_hostile_text_is_shown_as_it_is(text: str) -> None:
     cells = tables(table(("name", "text"), [("before", escaped(text)), ("after", "x")]))
     assert cells == [[["name", "text"], ["before", as_seen(text)], ["after", "x"]]]
+    assert {token.type for token in inline_tokens(escaped(text))} == {"text"}
 
 
 @given(TEXT)
@@ -58,6 +59,9 @@ def test_any_text_is_shown_as_it_is_in_a_cell(text: str) -> None:
 
 
 @given(TEXT)
+@example("<!-- hidden")
+@example("<script src=x")
+@example("---")
 def test_any_text_is_shown_as_it_is_in_a_heading_and_a_paragraph(text: str) -> None:
     if not as_seen(text):
         return
