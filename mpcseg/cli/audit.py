@@ -12,9 +12,9 @@ app = typer.Typer(
 )
 
 
-app.command("dpia")(dpia)
-
-
 @app.callback()
 def _group() -> None:
     """Keep each command one of its own, however few there are."""
+
+
+app.command("dpia")(dpia)
