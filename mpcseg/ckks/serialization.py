@@ -33,7 +33,10 @@ _VERSION = 1
 BLOB_HEAD_BYTES = _BLOB.size
 """Of every ciphertext blob, before its residues."""
 
-_SEED_BYTES = 1 + 64  # generator type and seed, as SEAL saves them
+SAVED_SEED_BYTES = 1 + 64
+"""Generator type and seed of a ciphertext's second polynomial, as SEAL saves them."""
+
+_BLAKE2XB = 1  # the generator type of every seed that SEAL makes, unless it is told otherwise
 
 # SEAL 4 (native/src/seal/serialization.h, ciphertext.cpp, randomgen.cpp).
 SEAL_HEADER = struct.Struct("<HBBBBHQ")  # magic, header size, major, minor, mode, 0, total size
@@ -54,7 +57,7 @@ def ciphertext_bytes(parameters: ParameterSet, shape: CiphertextShape) -> int:
     """Exact length of a ciphertext blob."""
     polynomials = 1 if shape.seeded else 2
     residues = polynomials * parameters.n_primes(shape.level) * parameters.poly_modulus_degree
-    return _BLOB.size + (_SEED_BYTES if shape.seeded else 0) + 4 * residues
+    return _BLOB.size + (SAVED_SEED_BYTES if shape.seeded else 0) + 4 * residues
 
 
 def stated_shape(start: bytes) -> CiphertextShape | None:
@@ -176,7 +179,7 @@ def _read_ciphertext(
     (count,) = struct.unpack_from("<Q", payload, data_at - 8)
     residues = np.frombuffer(payload, np.uint64, count, data_at)
     seeded = count < size * degree * n_primes
-    seed = payload[len(payload) - _SEED_BYTES :] if seeded else b""
+    seed = payload[len(payload) - SAVED_SEED_BYTES :] if seeded else b""
     return (size, n_primes, degree), scale, residues, seed
 
 
@@ -200,7 +203,7 @@ def verify_ciphertext(
 
     Raises:
         MalformedBlobError: wrong length, ring, level, form or scale, a residue beyond its prime,
-            or a second polynomial of zeros, which would hide nothing.
+            an unknown generator, or a second polynomial of zeros, which would hide nothing.
     """
     _verify_header(parameters, blob, shape)
     stated = _scale_of(blob)
@@ -208,6 +211,8 @@ def verify_ciphertext(
         raise MalformedBlobError("A ciphertext has another scale than agreed.")
     words = np.frombuffer(blob, "<u4", offset=_residues_at(shape))
     polynomials = _verified_residues(parameters, words, parameters.n_primes(shape.level))
+    if shape.seeded:
+        verify_seed(blob[_BLOB.size : _BLOB.size + SAVED_SEED_BYTES])
     if not shape.seeded and not polynomials[1].any():
         raise MalformedBlobError("A ciphertext is transparent: anybody could read it.")
 
@@ -217,10 +222,29 @@ def _verified_residues(
 ) -> NDArray[np.uint32]:
     """Shape (polynomials, primes, N), every residue below its prime."""
     polynomials = words.reshape(-1, n_primes, parameters.poly_modulus_degree)
-    primes = np.array(parameters.primes[:n_primes], np.uint32)
-    if (polynomials >= primes[:, None]).any():
-        raise MalformedBlobError("A ciphertext has residues beyond their prime.")
+    verify_residues(parameters, polynomials)
     return polynomials
+
+
+def verify_residues(parameters: ParameterSet, residues: NDArray[np.unsignedinteger]) -> None:
+    """Check that foreign residues, shape (…, primes, N), are below their primes. Any node.
+
+    Raises:
+        MalformedBlobError: one is not.
+    """
+    primes = np.array(parameters.primes[: residues.shape[-2]], residues.dtype)
+    if (residues >= primes[:, None]).any():
+        raise MalformedBlobError("A ciphertext or key has residues beyond their prime.")
+
+
+def verify_seed(seed: bytes) -> None:
+    """Check the seed of a second polynomial, generator type first; any 64 bytes after it will do.
+
+    Raises:
+        MalformedBlobError: a generator that SEAL does not make seeds with.
+    """
+    if seed[0] != _BLAKE2XB:
+        raise MalformedBlobError("A ciphertext or key names an unknown random generator.")
 
 
 def _verify_header(parameters: ParameterSet, blob: bytes, shape: CiphertextShape) -> None:
@@ -244,7 +268,7 @@ def _scale_of(blob: bytes) -> float:
 
 
 def _residues_at(shape: CiphertextShape) -> int:
-    return _BLOB.size + (_SEED_BYTES if shape.seeded else 0)
+    return _BLOB.size + (SAVED_SEED_BYTES if shape.seeded else 0)
 
 
 def unpack_ciphertext(
