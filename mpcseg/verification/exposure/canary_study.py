@@ -28,7 +28,8 @@ from mpcseg.verification.exposure.relay import Relay
 N_ROUNDS = 2
 """Lloyd rounds; with exact sums and two clear groups the study makes both."""
 
-WORKERS = 2
+WORKERS = 1
+"""Worker processes of the compute node; one, so that it is the one that works when it is killed."""
 
 _STEPS = 5
 # Admission and moments are rounds 0 and 1; the profile round ends the study.
@@ -101,49 +102,52 @@ class CanaryStudy:
                 children = stack.enter_context(Children(self.logs))
                 self._start(children, self.workspace.compute, self._commands.serve())
                 for node, report in children.reports():
-                    self._follow(stack, children, node, report, progress)
+                    if report.get("kind") == "listening":
+                        self._open_lines(stack, report["facts"]["address"])
+                        self._start_clients(children)
+                    elif node is self.workspace.compute:
+                        self._at_moment(report, progress)
+                    if report["report"] == "ended":
+                        self._ended(children, node, report["step"], progress)
         finally:
             progress.finish("study")
 
-    def _follow(
-        self,
-        stack: ExitStack,
-        children: Children,
-        node: NodeFolder,
-        report: Mapping[str, Any],
-        progress: Progress,
-    ) -> None:
-        """Do what a node's report is the moment for."""
+    def _at_moment(self, report: Mapping[str, Any], progress: Progress) -> None:
+        """Copy, or crash, where the compute node's report is the moment for it."""
         workspace = self.workspace
-        if node is workspace.compute:
-            if report.get("kind") == "listening":
-                self._open_lines(stack, report["facts"]["address"])
-                self._start(children, workspace.key, self._commands_by(workspace.key).key())
-                for party in workspace.parties:
-                    self._start(children, party, self._commands_by(party).party(party))
-                self._waits = {workspace.key.name, *(party.name for party in workspace.parties)}
-            elif report.get("kind") == "party_ready" and BLOCKS not in self.disk:
-                self._copy(BLOCKS, [node], progress)
-            elif report["report"] == "start" and report.get("task") == _CRASH_ROUND:
-                self._crash(progress)
-            elif report["report"] == "start" and report.get("task") == _LAST_ROUND:
-                self._copy(ROUND, [node, workspace.key, *workspace.parties], progress)
-        if report["report"] != "ended" or report["step"] == "study close":
-            return
+        started = report.get("task") if report["report"] == "start" else None
+        if report.get("kind") == "party_ready" and BLOCKS not in self.disk:
+            self._copy(BLOCKS, [workspace.compute], progress)
+        elif started == _CRASH_ROUND:
+            self._crash(progress)
+        elif started == _LAST_ROUND:
+            self._copy(ROUND, [workspace.compute, workspace.key, *workspace.parties], progress)
+
+    def _start_clients(self, children: Children) -> None:
+        workspace = self.workspace
+        self._start(children, workspace.key, self._commands_by(workspace.key).key())
+        for party in workspace.parties:
+            self._start(children, party, self._commands_by(party).party(party))
+        self._waits = {workspace.key.name, *(party.name for party in workspace.parties)}
+
+    def _ended(self, children: Children, node: NodeFolder, step: str, progress: Progress) -> None:
+        """Go on to the next step when the last command of one has ended."""
         self._waits.discard(node.name)
         if self._waits:
             return
-        if report["step"] in ("key run", "party run"):
-            self._copy(FINISHED, [workspace.compute], progress)
-            self._waits = {party.name for party in workspace.parties}
-            for party in workspace.parties:
+        if step in ("key run", "party run"):
+            self._copy(FINISHED, [self.workspace.compute], progress)
+            self._waits = {party.name for party in self.workspace.parties}
+            for party in self.workspace.parties:
                 self._start(children, party, self._commands_by(party).results(party))
-        elif report["step"] == "party results":
-            self._copy(SERVED, [workspace.compute], progress)
-            self._start(children, workspace.key, self._commands_by(workspace.key).close())
+        elif step == "party results":
+            self._copy(SERVED, [self.workspace.compute], progress)
+            self._start(children, self.workspace.key, self._commands_by(self.workspace.key).close())
 
     def _open_lines(self, stack: ExitStack, address: str) -> None:
-        relay = stack.enter_context(Relay(self.wires, self._identity(self.workspace.compute), address))
+        relay = stack.enter_context(
+            Relay(self.wires, self._identity(self.workspace.compute), address)
+        )
         for node in (self.workspace.key, *self.workspace.parties):
             self._lines[node.name] = relay.line(self._identity(node))
 
@@ -196,9 +200,13 @@ class CanaryStudy:
             shutil.copytree(
                 self.workspace.compute.path, self.disk[moment], ignore=_cores, symlinks=True
             )
-        copied = sum(path.stat().st_size for paths in self.memory.values() for path in paths.get(moment, ()))
+        copied = sum(
+            path.stat().st_size for paths in self.memory.values() for path in paths.get(moment, ())
+        )
         n_processes = sum(map(len, trees.values()))
-        progress.message(f"{moment}: memory of {n_processes} processes copied, {copied / 1e6:,.0f} MB")
+        progress.message(
+            f"{moment}: memory of {n_processes} processes copied, {copied / 1e6:,.0f} MB"
+        )
         progress.advance("study")
 
     def rounded_centers(self) -> NDArray[np.float64]:

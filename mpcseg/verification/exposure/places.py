@@ -99,9 +99,7 @@ def places_of(study: CanaryStudy, root: Path) -> list[Place]:
         # The killed worker's core file, and what the node had printed of it.
         Place(CRASH, [*core_files(hub.path), study.logs / CRASH_LOG], root),
         Place(LOGS, [study.logs], root, is_text=True),
-        Place(
-            TEMPORARY, [*temporary, *summaries, workspace.closing_record], root, is_text=True
-        ),
+        Place(TEMPORARY, [*temporary, *summaries, workspace.closing_record], root, is_text=True),
         Place(KEY_MEMORY, memory_of(key.name), root, may_hold=(RESULT,)),
         Place(KEY_DISK, [key.path], root, may_hold=(RESULT,)),
         *(

@@ -12,7 +12,7 @@ import asyncio
 import os
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import count
@@ -65,13 +65,20 @@ class Relay:
         name, compute = client.name, self._compute
         as_compute = _context(ssl.PROTOCOL_TLS_SERVER, compute, known=client)
         as_client = _context(ssl.PROTOCOL_TLS_CLIENT, client, known=compute)
-        at_compute = self._open(_Hop(self.outside / f"{name}-near-compute", self._target))
-        between = self._open(_Hop(self.inside / name, at_compute, as_compute, as_client))
-        return self._open(_Hop(self.outside / f"{name}-near-client", between))
+        address = self._open(self.outside / f"{name}-near-compute", self._target)
+        address = self._open(self.inside / name, address, as_compute, as_client)
+        return self._open(self.outside / f"{name}-near-client", address)
 
-    def _open(self, hop: _Hop) -> str:
+    def _open(self, records: Path, target: str, *contexts: ssl.SSLContext) -> str:
+        hop = _Hop(records, target, self._lost, *contexts)
         self._hops.append(hop)
-        return self._run(hop.open()).result()
+        address: str = self._run(hop.open()).result()
+        return address
+
+    def _lost(self) -> None:
+        """Listen no more: the compute node does not either, and that is how it shows."""
+        for hop in self._hops:
+            hop.stop_listening()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -84,12 +91,14 @@ class _Hop:
         self,
         records: Path,
         target: str,
+        lost: Callable[[], None],
         near: ssl.SSLContext | None = None,
         far: ssl.SSLContext | None = None,
     ) -> None:
         self._records = records
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
+        self._lost = lost
         self._near, self._far = near, far
         self._numbers = count()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -99,9 +108,13 @@ class _Hop:
         self._server = await asyncio.start_server(self._connected, LOOPBACK, 0, ssl=self._near)
         return f"{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
 
+    def stop_listening(self) -> None:
+        """Close the port; connections go on."""
+        self._server.close()
+
     async def close(self) -> None:
         """Close the port and every connection."""
-        self._server.close()
+        self.stop_listening()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,6 +128,7 @@ class _Hop:
             far = await asyncio.open_connection(*self._target, ssl=self._far)
         except OSError:
             writer.close()
+            self._lost()
             return
         finally:
             self._tasks.discard(task)
@@ -134,9 +148,7 @@ class _Hop:
         return open_private(path, new=True)
 
 
-async def _pump(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, record: BinaryIO
-) -> None:
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, record: BinaryIO) -> None:
     with record:
         try:
             with suppress(OSError):

@@ -99,9 +99,7 @@ def search_study(
             "This is a defect of the tool; the rest of its results still holds.",
         )
     n_values = len({(pattern.kind, pattern.item) for pattern in patterns})
-    return Report(
-        tuple(outcomes), n_values, len(patterns), study_seconds, time.monotonic() - began
-    )
+    return Report(tuple(outcomes), n_values, len(patterns), study_seconds, time.monotonic() - began)
 
 
 def _decrypted(study: CanaryStudy) -> list[Pattern]:
@@ -147,9 +145,7 @@ def _searched(
         control = f"found: {outcome.allowed} centroids' values, which belong there"
         missing = not outcome.allowed
     elif "memory" in place.name:
-        return dataclasses.replace(
-            outcome, control=controls.verify_memory(search, place, progress)
-        )
+        return dataclasses.replace(outcome, control=controls.verify_memory(search, place, progress))
     else:
         return dataclasses.replace(outcome, control=controls.verify_place(search, place, progress))
     if missing:

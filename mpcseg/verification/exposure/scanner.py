@@ -17,7 +17,7 @@ NESTED = 2
 """How deep what is packed inside what is packed is looked for."""
 
 _WORD = 4
-_CHUNK = 1 << 22
+_CHUNK = 1 << 18
 _BITS = 22
 # Two multiplicative hashes; any odd numbers with well mixed bits do.
 _FACTORS = (np.uint32(2654435761), np.uint32(2246822519))

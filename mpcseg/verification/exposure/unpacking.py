@@ -9,6 +9,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import zstandard
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 MOST_UNPACKED = 1 << 26
 """Bytes of one stream that are unpacked at most."""
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
+_PIECE = 4096
+_BETWEEN = bytes(16)
 # What must come out of a stream before it is taken for one: random bytes rarely go so far.
 _FIRST = 24
 _HIGH_BITS = np.uint64(0x8080808080808080)
@@ -40,13 +43,26 @@ def streams(data: memoryview) -> Iterator[bytes]:
 
 
 def base64_texts(data: memoryview) -> Iterator[bytes]:
-    """Decode every long run of base64 characters, at each of the four places it could begin."""
+    """Decode every long run of base64 characters, at each of the four places it could begin.
+
+    Yields:
+        Many at once, with zeros between, for there are thousands of short ones in a memory.
+    """
+    decoded, total = [], 0
     for run in _ascii_runs(data):
         for match in _BASE64.finditer(run):
             text = match[0].translate(_STANDARD, b"\r\n")
             for skipped in range(4):
                 cut = text[skipped:]
-                yield base64.b64decode(cut[: len(cut) // 4 * 4])
+                # A last character on its own, where the run began elsewhere, is not a byte.
+                cut = cut[:-1] if len(cut) % 4 == 1 else cut
+                decoded.append(base64.b64decode(cut + b"=" * (-len(cut) % 4)))
+            total += len(text) * 3
+        if total > MOST_UNPACKED:
+            yield _BETWEEN.join(decoded)
+            decoded, total = [], 0
+    if decoded:
+        yield _BETWEEN.join(decoded)
 
 
 def _places(data: memoryview) -> Iterator[int]:
@@ -77,28 +93,32 @@ def _ascii_runs(data: memoryview) -> Iterator[bytes]:
 
 def _inflate(wbits: int) -> Callable[[memoryview], bytes]:
     def unpack(data: memoryview) -> bytes:
-        stream = zlib.decompressobj(wbits)
         try:
-            content = stream.decompress(data[:4096], _FIRST)
+            if len(zlib.decompressobj(wbits).decompress(data[:_PIECE], _FIRST)) < _FIRST:
+                return b""
         except zlib.error:
             return b""
-        if len(content) < _FIRST:
-            return content
-        parts, total = [content], len(content)
-        pending, at = stream.unconsumed_tail, min(4096, len(data))
-        try:
-            while total < MOST_UNPACKED and not stream.eof and (pending or at < len(data)):
-                if not pending:
-                    pending, at = bytes(data[at : at + 65536]), at + 65536
-                # In small steps: of a step that fails, nothing is left.
-                parts.append(stream.decompress(pending, 4096))
-                pending = stream.unconsumed_tail
-                total += len(parts[-1])
-        except zlib.error:
-            pass
+        stream, parts, total = zlib.decompressobj(wbits), list[bytes](), 0
+        for at in range(0, len(data), _PIECE):
+            if stream.eof or total > MOST_UNPACKED:
+                break
+            before = stream.copy()
+            try:
+                parts.append(stream.decompress(data[at : at + _PIECE]))
+            except zlib.error:
+                parts += _bytewise(before, data[at : at + _PIECE])
+                break
+            total += len(parts[-1])
         return b"".join(parts)
 
     return unpack
+
+
+def _bytewise(stream: zlib._Decompress, data: memoryview) -> Iterator[bytes]:
+    """What comes before an error, such as a checksum that is not there."""
+    with suppress(zlib.error):
+        for at in range(len(data)):
+            yield stream.decompress(data[at : at + 1])
 
 
 def _unzip(data: memoryview) -> bytes:
