@@ -41,7 +41,7 @@ def print_record() -> None:
     inner = party.prepare
 
     def prepare(*arguments: Any) -> Any:
-        sys.stderr.write(f"debug: first customer has {LEAKS['stderr']:.2f}\n")
+        sys.stderr.write(f"debug: first customer has {LEAKS['stderr']:.3f}\n")
         return inner(*arguments)
 
     party.prepare = prepare

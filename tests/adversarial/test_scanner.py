@@ -20,6 +20,9 @@ import zstandard
 from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
 from mpcseg.ckks.parameters import TARGET_SCALE
+from mpcseg.demo.customers import Customers
+from mpcseg.errors import ExposureError
+from mpcseg.nodes.progress import SilentProgress
 from mpcseg.verification.exposure.canaries import exact_centers
 from mpcseg.verification.exposure.http2 import reassembled
 from mpcseg.verification.exposure.memory import copy_memory, process_tree, stopped
@@ -29,7 +32,10 @@ from mpcseg.verification.exposure.patterns import (
     patterns_of_names,
     rounded_patterns_of,
 )
+from mpcseg.verification.exposure.places import INSIDE, Place, wire
+from mpcseg.verification.exposure.report import Report
 from mpcseg.verification.exposure.scanner import Scanner
+from mpcseg.verification.exposure.search import Controls, Search
 from mpcseg.wire.v1 import blob_pb2
 
 RNG = np.random.default_rng(11)
@@ -268,3 +274,44 @@ def test_a_canary_in_the_memory_of_a_child_process_is_found(tmp_path: Path) -> N
         assert not [name for name in names if not name.startswith("share[4, ")]
     finally:
         process.communicate(b"\n")
+
+
+OWN = Customers(NAMES, AMOUNTS[:5])
+
+
+@pytest.mark.parametrize("is_wire", [True, False])
+def test_a_search_that_finds_no_planted_value_fails(tmp_path: Path, is_wire: bool) -> None:
+    recorded = tmp_path / "recorded"
+    recorded.write_bytes(serialised(DataFrame(3, filler(2000))))
+    place = (
+        Place(INSIDE, [recorded], tmp_path, read=wire)
+        if is_wire
+        else Place("disk", [recorded], tmp_path)
+    )
+    controls = Controls(tmp_path / "controls", "alder", OWN)
+    able = Search(patterns_of("alder's record", OWN.values), [])
+    blind = Search(patterns_of("alder's record", SHARES[:5]), [])
+    for _ in range(5):
+        assert controls.verify_place(able, place, SilentProgress()).startswith("found: ")
+        with pytest.raises(ExposureError, match=f"{place.name}: a record that was planted"):
+            controls.verify_place(blind, place, SilentProgress())
+    assert controls.verify_memory(able, place, SilentProgress()).startswith("found: ")
+    with pytest.raises(ExposureError, match="a record that was planted"):
+        controls.verify_memory(blind, place, SilentProgress())
+    with pytest.raises(ExposureError, match="there is nothing to search"):
+        controls.verify_place(able, Place("disk", [], tmp_path), SilentProgress())
+
+
+def test_what_belongs_to_a_place_is_told_from_what_does_not(tmp_path: Path) -> None:
+    (tmp_path / "memory").write_bytes(AMOUNTS[0].tobytes() + filler(99) + SHARES[0].tobytes())
+    place = Place("alder's memory", [tmp_path / "memory"], tmp_path, may_hold=("amount",))
+    outcome = Search(all_patterns(), []).place(place, SilentProgress())
+    assert {e.pattern.kind + e.pattern.item for e in outcome.found} == {
+        "share[0, 0]",
+        "share[0, 1]",
+    }
+    assert {e.place for e in outcome.found} == {"memory"}
+    assert outcome.allowed == 2
+    report = Report((outcome,), 1, 1, 1.0, 1.0)
+    with pytest.raises(ExposureError, match="alder's memory: share stands in memory, as double"):
+        report.verify()

@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
+from mpcseg.errors import ConfigError
 from mpcseg.private import open_private
 
 _PIECE = 1 << 20
@@ -22,9 +24,12 @@ def copy_memory(pid: int, path: Path) -> int:
     Args:
         pid: of the process.
         path: the file, for this user alone.
+
+    Raises:
+        ConfigError: the system does not let this user read it.
     """
     total = 0
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory, open_private(path) as copy:
+    with _opened(pid) as memory, open_private(path) as copy:
         for start, end in _regions(pid):
             for at in range(start, end, _PIECE):
                 try:
@@ -36,6 +41,17 @@ def copy_memory(pid: int, path: Path) -> int:
                 if piece.count(0) < len(piece):
                     copy.write(piece)
     return total
+
+
+def _opened(pid: int) -> FileIO:
+    try:
+        return FileIO(f"/proc/{pid}/mem")
+    except OSError as error:
+        raise ConfigError(
+            f"the memory of a node's process cannot be read: {error.strerror}",
+            "This takes Linux, and a system that lets a user trace its own processes "
+            "(kernel.yama.ptrace_scope below 2).",
+        ) from None
 
 
 def _regions(pid: int) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from mpcseg.demo.customers import Customers
-from mpcseg.errors import ConfigError, ExposureError
+from mpcseg.errors import ConfigError, ExposureError, OutputError
 from mpcseg.nodes.progress import Progress
 from mpcseg.report.files import verify_output_file, write_json
 from mpcseg.report.progress import RichProgress
@@ -31,6 +31,11 @@ from mpcseg.verification.exposure.report import Report, show_report
 from mpcseg.verification.exposure.scanner import opened
 from mpcseg.verification.exposure.search import Controls, Outcome, Search, total_megabytes
 
+_BEGINNING = (
+    "Two parties with canary records, a compute node with a worker and a key node run a study "
+    "without noise, which small tables would end early; a line between them records all bytes."
+)
+
 
 def run_exposure(
     records: int, seed: int, keep: Path | None, document: Path | None, console: Console
@@ -46,15 +51,23 @@ def run_exposure(
 
     Raises:
         ExposureError: a value stands where it must not, or a control was not found.
+        OutputError: there is no room for the copies.
         MpcsegError: a node failed.
     """
     if document is not None:
         verify_output_file(document)
+    tables = canary_tables(records, seed)
     with _folder(keep) as folder, RichProgress(console) as progress:
-        tables = canary_tables(records, seed)
+        console.print(_BEGINNING, highlight=False)
         study = CanaryStudy(folder, tables, seed)
         began = time.monotonic()
-        study.run(progress)
+        try:
+            study.run(progress)
+        except OSError as error:
+            raise OutputError(
+                f"what is to be searched cannot be copied to {folder}: {error.strerror}",
+                "Some GB are needed; name another place with --keep, or with TMPDIR.",
+            ) from None
         report = search_study(study, folder, tables.parties, time.monotonic() - began, progress)
     show_report(console, report)
     if document is not None:
@@ -70,6 +83,7 @@ def search_study(
     progress: Progress,
     *,
     more: Sequence[Pattern] = (),
+    without: Sequence[str] = (),
 ) -> Report:
     """Search everything that a study has left, with all controls.
 
@@ -80,12 +94,13 @@ def search_study(
         study_seconds: how long the study took.
         progress: shown the search.
         more: what else to look for.
+        without: names of places that are not searched.
 
     Raises:
         ExposureError: a control was not found.
     """
     began = time.monotonic()
-    places = places_of(study, folder)
+    places = [place for place in places_of(study, folder) if place.name not in without]
     progress.start("search", total_megabytes(places), "MB")
     patterns = [*record_patterns(parties), *_decrypted(study), *more]
     search = Search(patterns, rounded_record_patterns(parties))
