@@ -9,7 +9,6 @@ with their own certificates and keys, so that the nodes run as they always do.
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import threading
 from collections.abc import Callable, Coroutine
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mpcseg.demo.workspace import LOOPBACK
+from mpcseg.nodes.diagnosis import tls_context
 from mpcseg.private import open_private
 from mpcseg.study.identity import Identity
 
@@ -162,17 +162,7 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, record
 
 
 def _context(protocol: ssl._SSLMethod, own: Identity, *, known: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
-    context.check_hostname = False
+    context = tls_context(own, protocol)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
     context.load_verify_locations(cadata=known.certificate_pem.decode())
-    # ssl reads keys from files only; an anonymous one keeps the private key off the disk.
-    handle = os.memfd_create("identity", os.MFD_CLOEXEC)
-    try:
-        os.write(handle, own.private_key_pem + b"\n" + own.certificate_pem)
-        context.load_cert_chain(f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
     return context
