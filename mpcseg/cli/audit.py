@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mpcseg.cli.audit_dpia import dpia
+from mpcseg.cli.audit_exposure import exposure
 from mpcseg.cli.audit_verify import verify
 
 app = typer.Typer(
@@ -12,4 +13,5 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("verify")(verify)
+app.command("exposure")(exposure)
 app.command("dpia")(dpia)

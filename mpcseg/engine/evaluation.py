@@ -34,6 +34,7 @@ class Engine:
         self._storage = storage
         self._n_workers = workers
         self._workers: list[WorkerProcess] = []
+        self._restarts = 0  # of workers that are closed
         self._peaks: dict[int, float] = {}
 
     async def start(self, public_key: Path, relinearisation_keys: Path) -> None:
@@ -57,7 +58,7 @@ class Engine:
     @property
     def worker_restarts(self) -> int:
         """How often a worker died and was replaced."""
-        return sum(worker.restarts for worker in self._workers)
+        return self._restarts + sum(worker.restarts for worker in self._workers)
 
     @property
     def peak_rss_mb(self) -> float:
@@ -161,6 +162,7 @@ class Engine:
         """End the worker processes; a round that runs is given up."""
         for worker in self._workers:
             worker.close()
+        self._restarts = self.worker_restarts
         self._workers = []
 
 

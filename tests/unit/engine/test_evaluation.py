@@ -123,6 +123,8 @@ def test_a_killed_worker_costs_a_task_not_the_round(study: Study) -> None:
         done = await engine.run_round(study.work("lloyd"), study.evidence, kill_once)
         assert np.abs(study.decrypt(done.blobs) - study.expected("lloyd")).max() < 0.01
         assert engine.worker_restarts == 1
+        engine.close()
+        assert engine.worker_restarts == 1, "the node reads it in the end"
 
     run_on_engine(study, action)
 
