@@ -30,6 +30,7 @@ from mpcseg.ckks.serialization import (
     save_to_bytes,
     seal_payload,
     unpack_ciphertext,
+    verify_ciphertext,
 )
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefusedError
 from tests.unit.ckks.conftest import Keys
@@ -146,6 +147,16 @@ def test_a_changed_ciphertext_is_refused(
     shape = feature_shape(small_keys.parameters)
     with pytest.raises(MalformedBlobError):
         unpack_ciphertext(small_keys.parameters, changed(blob, at, new), shape)
+
+
+def test_a_residue_equal_to_its_prime_is_refused_before_seal(small_keys: Keys, blob: bytes) -> None:
+    parameters = small_keys.parameters
+    shape, prime = feature_shape(parameters), parameters.primes[0]
+    for residue in (prime, prime + 1):
+        wrong = changed(blob, HEAD, struct.pack("<I", residue))
+        with pytest.raises(MalformedBlobError, match="residues beyond their prime"):
+            verify_ciphertext(parameters, wrong, shape)
+    verify_ciphertext(parameters, changed(blob, HEAD, struct.pack("<I", prime - 1)), shape)
 
 
 def test_wrong_lengths_levels_and_scales_are_refused(small_keys: Keys, blob: bytes) -> None:
