@@ -31,8 +31,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_SECONDS = 300.0
 """Of one mutant's tests."""
 
-Advance = Callable[[], None]
-
 
 @dataclass(frozen=True)
 class Row:
@@ -41,6 +39,9 @@ class Row:
     mutant: Mutant
     finding: Finding
     seconds: float
+
+
+Advance = Callable[[Row | None], None]
 
 
 class Copies:
@@ -88,7 +89,7 @@ def check(
     root: Path,
     mutants: Sequence[Mutant],
     jobs: int,
-    advance: Advance = lambda: None,
+    advance: Advance = lambda _: None,
     seconds: float = LONGEST_SECONDS,
 ) -> list[Row]:
     """Run the tests of all mutants without a patch, then those of each with its own.
@@ -97,7 +98,8 @@ def check(
         root: the checkout.
         mutants: to try.
         jobs: temporary copies, each with tests of its own.
-        advance: called once for each job (their tests without a patch) and for each mutant.
+        advance: called once for each job, when its tests are run without a patch, with None; and
+            for each mutant.
         seconds: after which one mutant's tests are given up.
 
     Raises:
@@ -114,12 +116,12 @@ def check(
 
         def unchanged(part: Sequence[str]) -> dict[str, str]:
             reasons = copies.not_passing(part, seconds * len(part)) if part else {}
-            advance()
+            advance(None)
             return reasons
 
         def changed(mutant: Mutant) -> Row:
             row = copies.row(mutant, not_passing, seconds)
-            advance()
+            advance(row)
             return row
 
         not_passing = dict.fromkeys(set(tests) - set(there), "there is no such test")
@@ -177,7 +179,17 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         jobs = max(1, min(chosen.jobs, len(mutants)))
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("mutants", total=jobs + len(mutants))
-            rows = check(root, mutants, jobs, lambda: progress.advance(task))
+
+            def advance(row: Row | None) -> None:
+                progress.advance(task)
+                # A log has no bar; a person at a bar wants to hear of what is wrong at once.
+                is_caught = row is None or row.finding.outcome is Outcome.CAUGHT
+                if row is not None and not (is_caught and progress.console.is_terminal):
+                    progress.console.print(
+                        f"{row.mutant.name}: {row.finding.outcome.value} ({row.seconds:.1f} s)"
+                    )
+
+            rows = check(root, mutants, jobs, advance)
     except MutationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -181,8 +182,16 @@ def test_a_transparent_ciphertext_is_refused(small_keys: Keys, blob: bytes) -> N
 def test_a_decompression_bomb_is_stopped(small_keys: Keys) -> None:
     body = zstandard.ZstdCompressor().compress(bytes(200 * 2**20))
     bomb = struct.pack("<HBBBBHQ", 0xA15E, 16, 4, 3, 2, 0, 16 + len(body)) + body
-    with pytest.raises(BlobTooLargeError):
-        load_relinearisation_keys(small_keys.parameters, bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BlobTooLargeError):
+            load_relinearisation_keys(small_keys.parameters, bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Stopped while it is decompressed, not when all of it is there. A secret key, which is looked
+    # for first, may have 16 MiB.
+    assert peak < 40 * 2**20
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:8], lambda b: b"\0" + b[1:]])

@@ -167,10 +167,11 @@ def test_columns_and_rounds_are_independent(drawn: dict[float, np.ndarray]) -> N
 
 
 def test_the_sum_comes_out_with_its_noise_in_units_of_the_sum(lab: Lab) -> None:
-    stds = (0.0, 5.0)
+    stds = (0.0, 1e6)
     exact, noised = (lab.secret.decrypt_slot_sum(blob) for blob in lab.run(lab.task(stds, 90)))
     assert exact == pytest.approx(lab.records.sum(), abs=1e-3)
-    assert 1e-6 < abs(noised - exact) < 50
+    # Far more than the errors of encryption by which any two releases differ.
+    assert 1 < abs(noised - exact) < 1e7
 
 
 @pytest.mark.parametrize("noise", [1, -1, 12345, -(2**40), 2**55, -(2**60)])
