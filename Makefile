@@ -3,11 +3,12 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint test demo bench stubs
+.PHONY: help venv lint test mutants demo bench stubs
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +34,9 @@ lint: $(STAMP)  ## check style, types, the layers of the architecture and the ge
 
 test: $(STAMP)  ## run every test
 	$(BIN)/python -m pytest
+
+mutants: $(STAMP)  ## remove one protection after the other, and see that the tests notice each
+	$(BIN)/python -m tools.mutants --jobs $(JOBS)
 
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from mpcseg.ckks.serialization import (
     save_to_bytes,
     seal_payload,
     unpack_ciphertext,
+    verify_ciphertext,
 )
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefusedError
 from tests.unit.ckks.conftest import Keys
@@ -148,6 +150,16 @@ def test_a_changed_ciphertext_is_refused(
         unpack_ciphertext(small_keys.parameters, changed(blob, at, new), shape)
 
 
+def test_a_residue_equal_to_its_prime_is_refused_before_seal(small_keys: Keys, blob: bytes) -> None:
+    parameters = small_keys.parameters
+    shape, prime = feature_shape(parameters), parameters.primes[0]
+    for residue in (prime, prime + 1):
+        wrong = changed(blob, HEAD, struct.pack("<I", residue))
+        with pytest.raises(MalformedBlobError, match="residues beyond their prime"):
+            verify_ciphertext(parameters, wrong, shape)
+    verify_ciphertext(parameters, changed(blob, HEAD, struct.pack("<I", prime - 1)), shape)
+
+
 def test_wrong_lengths_levels_and_scales_are_refused(small_keys: Keys, blob: bytes) -> None:
     parameters = small_keys.parameters
     shape = feature_shape(parameters)
@@ -170,8 +182,16 @@ def test_a_transparent_ciphertext_is_refused(small_keys: Keys, blob: bytes) -> N
 def test_a_decompression_bomb_is_stopped(small_keys: Keys) -> None:
     body = zstandard.ZstdCompressor().compress(bytes(200 * 2**20))
     bomb = struct.pack("<HBBBBHQ", 0xA15E, 16, 4, 3, 2, 0, 16 + len(body)) + body
-    with pytest.raises(BlobTooLargeError):
-        load_relinearisation_keys(small_keys.parameters, bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BlobTooLargeError):
+            load_relinearisation_keys(small_keys.parameters, bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Stopped while it is decompressed, not when all of it is there. A secret key, which is looked
+    # for first, may have 16 MiB.
+    assert peak < 40 * 2**20
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:8], lambda b: b"\0" + b[1:]])

@@ -102,3 +102,25 @@ def test_keys_that_are_made_in_vain_are_destroyed_too(
         secret_key.public_key()
     with pytest.raises(StudyClosedError):
         made[0].relinearisation_keys()
+
+
+def test_the_statement_is_made_when_the_key_is_gone_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[SecretKey] = []
+
+    class Watched(SecretKey):
+        def __init__(self, parameters: ParameterSet) -> None:
+            super().__init__(parameters)
+            made.append(self)
+
+    class Listener(Client):
+        def report_destroyed(self, statement: KeyDestroyed) -> None:
+            assert_destroyed(made[0])
+            super().report_destroyed(statement)
+
+    monkeypatch.setattr(key, "SecretKey", Watched)
+    session = Session(client=Listener())
+    with pytest.raises(NodeVanishedError), held(session):
+        raise NodeVanishedError("gone")
+    assert len(session.client.heard) == 1

@@ -240,6 +240,7 @@ TABLES: dict[str, tuple[Operation, list[tuple[Operation, type[MpcsegError] | Non
             (lambda s: s.upload(KEY, hyperplane(2, pair=3)), ProtocolError),
             (lambda s: s.upload(KEY, hyperplane(2, part=3)), ProtocolError),
             (lambda s: s.release(2), OK),
+            (lambda s: s.upload(KEY, hyperplane(2)), ProtocolError),  # it is over
             (lambda s: s.fetch(KEY, BlobName(BlobKind.RELEASE, 1, 0)), ProtocolError),
             (lambda s: s.fetch(A, BlobName(BlobKind.RELEASE, 2, 0)), ProtocolError),
             (lambda s: s.fetch(KEY, BlobName(BlobKind.RELEASE, 2, 3)), ProtocolError),

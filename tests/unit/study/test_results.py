@@ -305,6 +305,16 @@ def test_an_empty_segment_and_a_tiny_one_are_the_same_to_a_reader(tiny: int) -> 
     assert report(got).n_records == report(other).n_records
 
 
+def test_a_segment_that_is_lost_in_the_noise_is_hidden_whatever_its_size() -> None:
+    result = finished([1000, 90, 600, 250, 300])
+    assert 1 in _shown(make_results(SPEC, "alder", result, SPENT))
+    # What the schedule makes of a segment that it cannot tell from an empty one.
+    result.segment_means[1], result.segment_spreads[1] = result.cluster_centers[1], 0.0
+    got = make_results(SPEC, "alder", result, SPENT)
+    assert 1 not in _shown(got)
+    assert "lost in the noise" in report(got).hidden_reason
+
+
 # --- sealing -------------------------------------------------------------------------------
 
 

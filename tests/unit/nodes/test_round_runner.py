@@ -1,0 +1,142 @@
+"""The compute node's side of a round: its noise, and the ledger before anything is kept or told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from mpcseg.engine import Engine, RoundWork
+from mpcseg.errors import BudgetError
+from mpcseg.nodes import compute
+from mpcseg.nodes.blob_store import BlobStore
+from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.progress import SilentProgress
+from mpcseg.nodes.records import ledger_path
+from mpcseg.nodes.rounds import RoundRunner
+from mpcseg.nodes.study_rules import RoundOrder
+from mpcseg.nodes.transport import Roster
+from mpcseg.privacy.ledger import Ledger
+from mpcseg.wire.events import ReleaseReady
+from tests.organisations import identity, study_spec
+from tests.unit.nodes.study import ADMISSION, KEY, MOMENTS, A, B, Study, collected
+
+SPEC = study_spec(radius=1.2)
+PLAN = study_plan(SPEC)
+
+
+@dataclass
+class InstantEngine:
+    """Releases at once, without a ciphertext; the order of things is what is looked at."""
+
+    works: list[RoundWork] = field(default_factory=list)
+
+    async def run_round(self, work: RoundWork, on_progress: Any) -> list[bytes]:
+        self.works.append(work)
+        on_progress(1, 1)
+        return [b"release"] * 3
+
+
+@dataclass
+class Rounds:
+    """A runner with its study, its folder and what the spending saw."""
+
+    storage: Path
+    refusal: Exception | None = None
+    study: Study = field(default_factory=Study)
+    engine: InstantEngine = field(default_factory=InstantEngine)
+    seen: list[tuple[bool, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        collected(self.study)
+        self.store = BlobStore(self.storage, (KEY, A, B))
+
+    @property
+    def n_told(self) -> int:
+        """Releases that the key node has been told of."""
+        return sum(isinstance(event, ReleaseReady) for event in self.study.state.events)
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are releases that the key node could fetch."""
+        return (self.store.root / "releases").exists()
+
+    def spend(self, _: RoundOrder) -> None:
+        self.seen.append((self.kept, self.n_told))
+        if self.refusal is not None:
+            raise self.refusal
+
+    def run(self, order: RoundOrder) -> None:
+        async def one_round() -> None:
+            runner = RoundRunner(
+                self.study.state, self.store, cast("Engine", self.engine), PLAN.noise,
+                self.spend, SilentProgress(), lambda: None,
+            )  # fmt: skip
+            self.study.open(order)
+            runner.open(order)
+            assert runner._round is not None
+            await runner._round
+
+        asyncio.run(one_round())
+
+
+@pytest.fixture
+def rounds(tmp_path: Path) -> Any:
+    made = Rounds(tmp_path / "storage")
+    yield made
+    made.store.close()
+
+
+def test_a_round_runs_with_the_plans_noise_and_radius(rounds: Rounds) -> None:
+    for order in (ADMISSION, MOMENTS):
+        rounds.run(order)
+    for work in rounds.engine.works:
+        assert work.stds is not None
+        np.testing.assert_array_equal(work.stds, PLAN.noise.stds(work.kind))
+        assert work.radius == 1.2
+    admission, moments = rounds.engine.works
+    assert admission.seed != moments.seed
+
+
+def test_the_round_is_paid_for_before_a_release_is_kept_or_told(rounds: Rounds) -> None:
+    rounds.run(ADMISSION)
+    assert rounds.seen == [(False, 0)]
+    assert rounds.kept
+    assert rounds.n_told == 1
+
+
+def test_a_round_that_cannot_be_paid_for_releases_nothing(rounds: Rounds) -> None:
+    rounds.refusal = BudgetError("nothing is left")
+    rounds.run(ADMISSION)
+    assert not rounds.kept
+    assert rounds.n_told == 0
+    assert rounds.study.state.error is rounds.refusal
+
+
+def test_the_compute_node_spends_on_disk(tmp_path: Path) -> None:
+    """What a round has cost is read back by the next process."""
+    roster = Roster(SPEC)
+    store = BlobStore(tmp_path, (roster.key, *roster.parties))
+    try:
+        node = compute._Node(
+            SPEC,
+            identity("hub"),
+            PLAN,
+            storage=tmp_path,
+            store=store,
+            ledger=Ledger(PLAN.noise, SPEC.digest),
+            limits=compute._Limits(1, 1.0, 1.0, 1),
+            progress=SilentProgress(),
+        )
+        node._spend(ADMISSION)
+    finally:
+        store.close()
+    path = ledger_path(tmp_path, SPEC)
+    assert [entry["kind"] for entry in json.loads(path.read_text())["entries"]] == ["admission"]
+    again = Ledger.load(path, PLAN.noise, SPEC.digest)
+    assert again.spent_rho == pytest.approx(PLAN.noise.rho("admission"))
