@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from mpcseg.cli.audit_replay import replay
+
 app = typer.Typer(
     help="Verify a study: its logs, its computation, and that no value was exposed.",
     no_args_is_help=True,
@@ -13,3 +15,6 @@ app = typer.Typer(
 @app.callback()
 def _group() -> None:
     """Keep each command one of its own, however few there are."""
+
+
+app.command("replay")(replay)
