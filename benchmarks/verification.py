@@ -18,8 +18,15 @@ from mpcseg.demo.tables import tables_from_file
 from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cdnow_rfm.csv"
-FEATURES = ("recency_days", "frequency", "monetary", "cds", "tenure_days", "avg_basket")
-SKEWED = ("frequency", "monetary", "cds", "avg_basket")
+FEATURES = (
+    "recency_days",
+    "frequency",
+    "monetary",
+    "units",
+    "tenure_days",
+    "active_span_days",
+)
+SKEWED = ("frequency", "monetary", "units")
 N_CLUSTERS, N_ROUNDS, EPSILON = 5, 10, 1.0
 SAMPLE = 8
 
@@ -73,10 +80,8 @@ def _copy(storage: Path, evidence: Path) -> None:
 
 
 def _megabytes(*places: Path) -> float:
-    files = [
-        file for place in places for file in ([place] if place.is_file() else place.rglob("*"))
-    ]
-    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+    inside = [[place] if place.is_file() else place.rglob("*") for place in places]
+    return sum(file.stat().st_size for files in inside for file in files if file.is_file()) / 1e6
 
 
 if __name__ == "__main__":
