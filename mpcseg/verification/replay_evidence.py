@@ -64,8 +64,8 @@ class Evidence:
         for party in self._roster.parties:
             headers = self._study.blocks.get(party.name, ())
             count = sum(header.name.kind is BlobKind.PRESENCE for header in headers)
-            due = sorted(block_names(count, self._spec.n_features))
-            if count == 0 or sorted(header.name for header in headers) != due:
+            due = block_names(count, self._spec.n_features)
+            if count == 0 or sorted(map(str, due)) != sorted(str(h.name) for h in headers):
                 raise EvidenceError(
                     f"the log does not have every ciphertext of the blocks of {party}",
                     "It is not the log of a study that came to its rounds.",
