@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import queue
+import signal
 import sys
 import tempfile
 import time
@@ -173,6 +174,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="temporary copies at a time")
     chosen = parser.parse_args(arguments)
     began = time.monotonic()
+    # As by Ctrl-C: the tests that run are ended, and the copies removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     columns = (TextColumn("mutants"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         mutants = _chosen(load_mutants(root), chosen.only)

@@ -137,6 +137,7 @@ def test_the_compute_node_spends_on_disk(tmp_path: Path) -> None:
     finally:
         store.close()
     path = ledger_path(tmp_path, SPEC)
+    assert path.exists()
     assert [entry["kind"] for entry in json.loads(path.read_text())["entries"]] == ["admission"]
     again = Ledger.load(path, PLAN.noise, SPEC.digest)
     assert again.spent_rho == pytest.approx(PLAN.noise.rho("admission"))
