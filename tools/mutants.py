@@ -174,8 +174,6 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="temporary copies at a time")
     chosen = parser.parse_args(arguments)
     began = time.monotonic()
-    # As by Ctrl-C: the tests that run are ended, and the copies removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     columns = (TextColumn("mutants"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         mutants = _chosen(load_mutants(root), chosen.only)
@@ -205,4 +203,6 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
+    # As by Ctrl-C: the tests that run are ended, and the copies removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main())
