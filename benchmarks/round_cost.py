@@ -100,9 +100,9 @@ def prepare(folder: Path) -> Material:
     return Material(plan, public, relinearisation, blocks, hyperplanes)
 
 
-async def _timed(engine: Engine, work: RoundWork) -> float:
+async def _timed(engine: Engine, work: RoundWork, evidence: Path) -> float:
     started = time.perf_counter()
-    await engine.run_round(work, lambda *_: None)
+    await engine.run_round(work, evidence, lambda *_: None)
     return time.perf_counter() - started
 
 
@@ -119,21 +119,22 @@ async def _measure(material: Material, folder: Path, repeats: int) -> list[dict[
     counts.update(plan.release_counts(plan.n_sums("lloyd")))
     one, two = (Engine(parameters, folder / f"engine-{n}", n) for n in (1, 2))
     rows = []
+    evidence = folder / "evidence"
     try:
         for engine in (one, two):
             await engine.start(material.public_key, material.relinearisation_keys)
-            await _timed(engine, material.work())
+            await _timed(engine, material.work(), evidence)
         for _ in range(repeats):
             before = MeasuredCosts(parameters, public_key, relinearisation).total(counts)
-            single = await _timed(one, material.work())
+            single = await _timed(one, material.work(), evidence)
             after = MeasuredCosts(parameters, public_key, relinearisation).total(counts)
-            double = await _timed(two, material.work())
+            double = await _timed(two, material.work(), evidence)
             rows.append(
                 {
                     "parts": (before + after) / 2,
                     "one_worker": single,
                     "two_workers": double,
-                    "admission": await _timed(one, material.admission()),
+                    "admission": await _timed(one, material.admission(), evidence),
                 }
             )
         costs = MeasuredCosts(parameters, public_key, relinearisation)

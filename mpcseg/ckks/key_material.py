@@ -4,8 +4,9 @@ A public key (b, a) travels as a seed and b: everybody expands a from the seed. 
 could choose a freely could choose one under which encryptions of zero hide nothing, and with it
 read what the masks of section 6 are there to hide.
 
-Relinearisation keys travel as SEAL saves them, seeded and compressed; their decompressed length is
-bounded before SEAL sees a byte.
+Relinearisation keys travel as SEAL saves them, seeded and compressed. Their decompressed form has a
+length and a structure that are known in advance, so that all of it is checked, and SEAL is given
+bytes in which nothing but residues and seeds comes from outside (ADR 0014).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.sampling import KEY_BYTES, uniform_residues
 from mpcseg.ckks.serialization import (
     PLAINTEXT,
+    SAVED_SEED_BYTES,
     SEAL_HEADER,
     SEAL_MAGIC,
     Residues,
@@ -29,6 +31,8 @@ from mpcseg.ckks.serialization import (
     saved_ciphertext,
     seal_header,
     seal_payload,
+    verify_residues,
+    verify_seed,
 )
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, SecretKeyRefusedError
 
@@ -76,13 +80,18 @@ def pack_public_key(parameters: ParameterSet, b: Residues, seed: bytes) -> bytes
     return _PUBLIC_KEY.pack(_MAGIC, _VERSION, degree, n_primes, seed) + b.astype("<u4").tobytes()
 
 
-def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
-    """Check and load a public key. Party and compute node.
+def verify_public_key(parameters: ParameterSet, saved: bytes) -> None:
+    """Check a foreign public key with NumPy alone; SEAL does not see its bytes. Compute node.
 
     Raises:
         SecretKeyRefusedError: the bytes hold a secret key.
         MalformedBlobError: not a public key of this parameter set.
     """
+    _public_polynomials(parameters, saved)
+
+
+def _public_polynomials(parameters: ParameterSet, saved: bytes) -> tuple[Residues, bytes]:
+    """First polynomial, shape (primes, N), and the second one's seed, all checked."""
     refuse_secret_key(saved)
     degree, n_primes = parameters.poly_modulus_degree, parameters.n_key_primes
     if len(saved) != key_bytes_limit(parameters, relinearisation=False):
@@ -90,8 +99,19 @@ def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
     *head, seed = _PUBLIC_KEY.unpack_from(saved)
     if head != [_MAGIC, _VERSION, degree, n_primes]:
         raise MalformedBlobError("The bytes do not begin like a public key of this parameter set.")
-    words = np.frombuffer(saved, "<u4", offset=_PUBLIC_KEY.size)
-    b = words.reshape(n_primes, degree).astype(np.uint64)
+    words = np.frombuffer(saved, "<u4", offset=_PUBLIC_KEY.size).reshape(n_primes, degree)
+    verify_residues(parameters, words)
+    return words.astype(np.uint64), seed
+
+
+def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
+    """Check and load a public key. Party node and the compute node's workers.
+
+    Raises:
+        SecretKeyRefusedError: the bytes hold a secret key.
+        MalformedBlobError: not a public key of this parameter set.
+    """
+    b, seed = _public_polynomials(parameters, saved)
     residues = np.stack([b, expand_public_polynomial(parameters, seed)])
     context = parameters.ring.context
     parts = saved_ciphertext(list(context.key_parms_id()), residues.shape, 1.0, residues)
@@ -101,7 +121,7 @@ def load_public_key(parameters: ParameterSet, saved: bytes) -> Any:
 
 
 def load_relinearisation_keys(parameters: ParameterSet, saved: bytes) -> Any:
-    """Check and load relinearisation keys. Compute node.
+    """Check and load relinearisation keys. Processes of the compute node other than its server.
 
     Raises:
         SecretKeyRefusedError: the bytes hold a secret key.
@@ -110,11 +130,46 @@ def load_relinearisation_keys(parameters: ParameterSet, saved: bytes) -> Any:
     """
     refuse_secret_key(saved)
     payload = seal_payload(saved, key_bytes_limit(parameters, relinearisation=True))
+    _verify_relinearisation_payload(parameters, payload)
     keys = seal.RelinKeys()
     load_from_bytes(
         lambda path: keys.load(parameters.ring.context, path), seal_header(len(payload)), payload
     )
     return keys
+
+
+# SEAL 4 (native/src/seal/kswitchkeys.h): parms id, number of keys, number of the key's pieces.
+_KEYS_HEAD = struct.Struct("<4QQQ")
+
+
+def _verify_relinearisation_payload(parameters: ParameterSet, payload: bytes) -> None:
+    """Check that SEAL would have saved these very bytes around the residues and seeds in them.
+
+    Raises:
+        MalformedBlobError: it would not; or a residue is beyond its prime, or a seed is of another
+            generator than SEAL's own.
+    """
+    n_primes, degree = parameters.n_key_primes, parameters.poly_modulus_degree
+    parms_id = list(parameters.ring.context.key_parms_id())
+
+    def piece(residues: Residues, seed: bytes) -> bytes:
+        return b"".join(saved_ciphertext(parms_id, (2, n_primes, degree), 1.0, residues, seed))
+
+    empty = piece(np.zeros((n_primes, degree), np.uint64), bytes(SAVED_SEED_BYTES))
+    words_end = len(empty) - SEAL_HEADER.size - SAVED_SEED_BYTES
+    # One key, for s², in a piece for each prime but the special one.
+    head = _KEYS_HEAD.pack(*parms_id, 1, n_primes - 1)
+    expected = len(head) + (n_primes - 1) * len(empty)
+    if len(payload) != expected or not payload.startswith(head):
+        raise MalformedBlobError("The bytes are not relinearisation keys of this parameter set.")
+    for at in range(len(head), expected, len(empty)):
+        found = payload[at : at + len(empty)]
+        words = np.frombuffer(found, "<u8", n_primes * degree, words_end - 8 * n_primes * degree)
+        residues, seed = words.reshape(n_primes, degree), found[-SAVED_SEED_BYTES:]
+        if found != piece(residues, seed):
+            raise MalformedBlobError("A piece of relinearisation keys does not have SEAL's form.")
+        verify_residues(parameters, residues)
+        verify_seed(seed)
 
 
 # Objects that are looked at inside of something else.

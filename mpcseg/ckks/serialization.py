@@ -22,15 +22,21 @@ import zstandard
 from numpy.typing import NDArray
 
 from mpcseg.ckks.circuit import Encrypted
-from mpcseg.ckks.parameters import ParameterSet
+from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError
 
 Residues = NDArray[np.uint64]
 
 _BLOB = struct.Struct("<4sBBHIId")  # magic, version, seeded, polynomials, N, primes, scale
-_MAGIC = b"MPCT"
+_MAGIC, _PARTIAL_MAGIC = b"MPCT", b"MPCS"
 _VERSION = 1
-_SEED_BYTES = 1 + 64  # generator type and seed, as SEAL saves them
+BLOB_HEAD_BYTES = _BLOB.size
+"""Of every ciphertext blob, before its residues."""
+
+SAVED_SEED_BYTES = 1 + 64
+"""Generator type and seed of a ciphertext's second polynomial, as SEAL saves them."""
+
+_BLAKE2XB = 1  # the generator type of every seed that SEAL makes, unless it is told otherwise
 
 # SEAL 4 (native/src/seal/serialization.h, ciphertext.cpp, randomgen.cpp).
 SEAL_HEADER = struct.Struct("<HBBBBHQ")  # magic, header size, major, minor, mode, 0, total size
@@ -51,7 +57,18 @@ def ciphertext_bytes(parameters: ParameterSet, shape: CiphertextShape) -> int:
     """Exact length of a ciphertext blob."""
     polynomials = 1 if shape.seeded else 2
     residues = polynomials * parameters.n_primes(shape.level) * parameters.poly_modulus_degree
-    return _BLOB.size + (_SEED_BYTES if shape.seeded else 0) + 4 * residues
+    return _BLOB.size + (SAVED_SEED_BYTES if shape.seeded else 0) + 4 * residues
+
+
+def stated_shape(start: bytes) -> CiphertextShape | None:
+    """What a blob says it is, by its first bytes; None for what does not begin like a ciphertext.
+
+    Not checked against anything: for logs, of blobs that are checked elsewhere. Any node.
+    """
+    if len(start) < _BLOB.size or not start.startswith(_MAGIC):
+        return None
+    _, _, seeded, _, _, n_primes, _ = _BLOB.unpack_from(start)
+    return CiphertextShape(max(n_primes - BOTTOM_PRIMES, 0), seeded=bool(seeded))
 
 
 # --- SEAL objects through anonymous files --------------------------------------------------
@@ -162,7 +179,7 @@ def _read_ciphertext(
     (count,) = struct.unpack_from("<Q", payload, data_at - 8)
     residues = np.frombuffer(payload, np.uint64, count, data_at)
     seeded = count < size * degree * n_primes
-    seed = payload[len(payload) - _SEED_BYTES :] if seeded else b""
+    seed = payload[len(payload) - SAVED_SEED_BYTES :] if seeded else b""
     return (size, n_primes, degree), scale, residues, seed
 
 
@@ -186,20 +203,48 @@ def verify_ciphertext(
 
     Raises:
         MalformedBlobError: wrong length, ring, level, form or scale, a residue beyond its prime,
-            or a second polynomial of zeros, which would hide nothing.
+            an unknown generator, or a second polynomial of zeros, which would hide nothing.
     """
     _verify_header(parameters, blob, shape)
     stated = _scale_of(blob)
     if scale is not None and abs(stated / scale - 1.0) > 1e-12:
         raise MalformedBlobError("A ciphertext has another scale than agreed.")
-    n_primes, degree = parameters.n_primes(shape.level), parameters.poly_modulus_degree
     words = np.frombuffer(blob, "<u4", offset=_residues_at(shape))
-    polynomials = words.reshape(-1, n_primes, degree)
-    primes = np.array(parameters.primes[:n_primes], np.uint32)
-    if (polynomials >= primes[:, None]).any():
-        raise MalformedBlobError("A ciphertext has residues beyond their prime.")
+    polynomials = _verified_residues(parameters, words, parameters.n_primes(shape.level))
+    if shape.seeded:
+        verify_seed(blob[_BLOB.size : _BLOB.size + SAVED_SEED_BYTES])
     if not shape.seeded and not polynomials[1].any():
         raise MalformedBlobError("A ciphertext is transparent: anybody could read it.")
+
+
+def _verified_residues(
+    parameters: ParameterSet, words: NDArray[np.uint32], n_primes: int
+) -> NDArray[np.uint32]:
+    """Shape (polynomials, primes, N), every residue below its prime."""
+    polynomials = words.reshape(-1, n_primes, parameters.poly_modulus_degree)
+    verify_residues(parameters, polynomials)
+    return polynomials
+
+
+def verify_residues(parameters: ParameterSet, residues: NDArray[np.unsignedinteger]) -> None:
+    """Check that foreign residues, shape (…, primes, N), are below their primes. Any node.
+
+    Raises:
+        MalformedBlobError: one is not.
+    """
+    primes = np.array(parameters.primes[: residues.shape[-2]], residues.dtype)
+    if (residues >= primes[:, None]).any():
+        raise MalformedBlobError("A ciphertext or key has residues beyond their prime.")
+
+
+def verify_seed(seed: bytes) -> None:
+    """Check the seed of a second polynomial, generator type first; any 64 bytes after it will do.
+
+    Raises:
+        MalformedBlobError: a generator that SEAL does not make seeds with.
+    """
+    if seed[0] != _BLAKE2XB:
+        raise MalformedBlobError("A ciphertext or key names an unknown random generator.")
 
 
 def _verify_header(parameters: ParameterSet, blob: bytes, shape: CiphertextShape) -> None:
@@ -223,7 +268,7 @@ def _scale_of(blob: bytes) -> float:
 
 
 def _residues_at(shape: CiphertextShape) -> int:
-    return _BLOB.size + (_SEED_BYTES if shape.seeded else 0)
+    return _BLOB.size + (SAVED_SEED_BYTES if shape.seeded else 0)
 
 
 def unpack_ciphertext(
@@ -245,6 +290,69 @@ def unpack_ciphertext(
     ciphertext = seal.Ciphertext()
     load_from_bytes(lambda path: ciphertext.load(parameters.ring.context, path), *parts)
     return Encrypted(ciphertext, shape.level, _scale_of(blob))
+
+
+# --- partial sums --------------------------------------------------------------------------
+
+
+def partial_bytes(parameters: ParameterSet, level: int, size: int = 3) -> int:
+    """Exact length of a partial sum of ``size`` polynomials at ``level``."""
+    return _BLOB.size + 4 * size * parameters.n_primes(level) * parameters.poly_modulus_degree
+
+
+def longest_partial(parameters: ParameterSet) -> int:
+    """Length of the longest partial sum that there can be."""
+    return partial_bytes(parameters, parameters.n_levels)
+
+
+def pack_partial(parameters: ParameterSet, encrypted: Encrypted) -> bytes:
+    """A partial sum as it is kept: one form only for one ciphertext, whatever compresses SEAL's.
+
+    Compute node, and whoever replays its work.
+
+    Args:
+        parameters: of the study.
+        encrypted: of two polynomials, or of three where it is not relinearised.
+    """
+    (size, n_primes, degree), scale, residues, _ = _read_ciphertext(
+        parameters, encrypted.payload.save
+    )
+    head = _BLOB.pack(_PARTIAL_MAGIC, _VERSION, 0, size, degree, n_primes, scale)
+    return head + residues.astype("<u4").tobytes()
+
+
+def unpack_partial(parameters: ParameterSet, blob: bytes) -> Encrypted:
+    """Check a partial sum and load it into SEAL. Compute node, and whoever replays its work.
+
+    Raises:
+        MalformedBlobError: not a partial sum of this parameter set.
+    """
+    if len(blob) < _BLOB.size:
+        raise MalformedBlobError("A partial sum ends within its header.")
+    magic, version, seeded, size, degree, n_primes, scale = _BLOB.unpack_from(blob)
+    if (magic, version, seeded) != (_PARTIAL_MAGIC, _VERSION, 0):
+        raise MalformedBlobError("The bytes do not begin like a partial sum.")
+    level = n_primes - BOTTOM_PRIMES
+    if (
+        size not in (2, 3)
+        or degree != parameters.poly_modulus_degree
+        or not 0 <= level <= parameters.n_levels
+        or not 1.0 <= scale < 2.0**256
+    ):
+        raise MalformedBlobError("A partial sum has another ring, level or form than can be.")
+    expected = partial_bytes(parameters, level, size)
+    if len(blob) != expected:
+        raise MalformedBlobError(f"A partial sum has {len(blob)} bytes; {expected} are due.")
+    words = np.frombuffer(blob, "<u4", offset=_BLOB.size)
+    residues = _verified_residues(parameters, words, n_primes).astype(np.uint64).ravel()
+    parms_id = parameters.ring.parms_id(level)
+    parts = saved_ciphertext(parms_id, (size, n_primes, degree), scale, residues)
+    ciphertext = seal.Ciphertext()
+    load_from_bytes(lambda path: ciphertext.load(parameters.ring.context, path), *parts)
+    return Encrypted(ciphertext, level, scale, size)
+
+
+# --- SEAL's own form -----------------------------------------------------------------------
 
 
 def saved_ciphertext(

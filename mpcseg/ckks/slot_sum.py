@@ -15,6 +15,7 @@ given the seed can replay them; the key node never gets it. Where the agreement 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Any
 
@@ -46,6 +47,11 @@ SEED_BYTES = 64
 def new_seed() -> bytes:
     """A fresh secret seed for one round, from the system's CSPRNG. Compute node."""
     return secrets.token_bytes(SEED_BYTES)
+
+
+def seed_commitment(seed: bytes) -> str:
+    """Hex SHA-256 that binds the compute node to a seed and tells nobody what it is."""
+    return hashlib.sha256(b"mpcseg seed commitment|" + seed).hexdigest()
 
 
 class SlotSumMask:

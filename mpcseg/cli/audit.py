@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from mpcseg.cli.audit_dpia import dpia
+from mpcseg.cli.audit_exposure import exposure
+from mpcseg.cli.audit_verify import verify
+
 app = typer.Typer(
     help="Verify a study: its logs, its computation, and that no value was exposed.",
     no_args_is_help=True,
 )
-
-
-@app.callback()
-def _group() -> None:
-    """Keep each command one of its own, however few there are."""
+app.command("verify")(verify)
+app.command("exposure")(exposure)
+app.command("dpia")(dpia)

@@ -58,6 +58,10 @@ DEFAULT_PATIENCE = 600.0
 DEFAULT_ARRIVAL = 4 * 3600.0
 
 
+AUDIT_FOLDER = Path("mpcseg-audit")
+"""Where an organisation's logs stand if nothing else is said; those of servers stand elsewhere."""
+
+
 class NodeConfig(BaseModel):
     """What every role has.
 
@@ -91,6 +95,7 @@ class PartyConfig(NodeConfig):
             where they differ.
         key_fingerprint: SHA-256 that the public encryption key must have, where it was agreed on
             by telephone; the key node's signature is checked in any case.
+        audit: the folder of this organisation's audit logs.
     """
 
     address: Address
@@ -100,6 +105,7 @@ class PartyConfig(NodeConfig):
     opt_out: Path | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: Fingerprint | None = None
+    audit: Path = AUDIT_FOLDER
 
     @property
     def source(self) -> TableSource:

@@ -49,6 +49,12 @@ OptOutOption = Annotated[
     Path | None,
     typer.Option("--opt-out", help="Identifiers of customers to leave out, one per line."),
 ]
+AuditOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit", help="Folder of this organisation's audit logs; mpcseg-audit if left out."
+    ),
+]
 SummaryOption = Annotated[
     Path | None,
     typer.Option("--summary", help="Write seconds, bytes, memory and counts here (JSON)."),

@@ -10,9 +10,10 @@ from pydantic import Field
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end, study_to_run
-from mpcseg.cli.config import Address, Data, NodeConfig, PartyConfig, load_config
+from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, NodeConfig, PartyConfig, load_config
 from mpcseg.cli.options import (
     AddressOption,
+    AuditOption,
     ConfigOption,
     DataOption,
     IdColumnOption,
@@ -60,6 +61,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         str | None,
         typer.Option("--key-fingerprint", help="SHA-256 that the public key must have."),
     ] = None,
+    audit: AuditOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show who would take part, and end; nothing is sent."),
@@ -85,6 +87,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "id_column": id_column,
         "opt_out": opt_out,
         "key_fingerprint": key_fingerprint,
+        "audit": audit,
         "patience": patience,
     }
     settings = load_config(PartyConfig, config, options)
@@ -117,6 +120,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             settings.address,
             cohort,
             shown,
+            audit=settings.audit,
             patience=settings.patience,
             key_fingerprint=settings.key_fingerprint,
         )
@@ -138,6 +142,7 @@ class ResultsConfig(NodeConfig):
         opt_out: a list of identifiers of customers who get no label.
         columns: agreed name to the table's own column name, where they differ.
         key_fingerprint: not used here.
+        audit: the folder of this organisation's audit logs.
     """
 
     address: Address | None = None
@@ -147,6 +152,7 @@ class ResultsConfig(NodeConfig):
     opt_out: Path | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: str | None = None
+    audit: Path = AUDIT_FOLDER
 
 
 @app.command("results")
@@ -178,6 +184,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
             "agreement gives this organisation the centroids.",
         ),
     ] = None,
+    audit: AuditOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of labels if there is one.")
     ] = False,
@@ -198,6 +205,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         "table": table,
         "id_column": id_column,
         "opt_out": opt_out,
+        "audit": audit,
         "patience": patience,
     }
     settings = load_config(ResultsConfig, config, options)
@@ -254,7 +262,14 @@ def _sealed(
     from mpcseg.nodes.requests import fetch_results  # noqa: PLC0415  gRPC takes a while to import
 
     with open_progress(mode) as shown:
-        return fetch_results(spec, own, settings.address, shown, patience=settings.patience)
+        return fetch_results(
+            spec,
+            own,
+            settings.address,
+            shown,
+            audit=settings.audit,
+            patience=settings.patience,
+        )
 
 
 def _label(

@@ -17,16 +17,15 @@ from mpcseg.study.agreement import (
     AGREEMENT_SUFFIX,
     Agreement,
     Check,
-    freeze,
     is_agreement,
     load_agreement,
+    load_unsigned,
     utc_today,
     verify_member,
     write_agreement,
 )
 from mpcseg.study.closing import RECORD_BYTES, verify_record
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.draft import load_draft
 from mpcseg.study.policy import load_policy, verify_policy
 from mpcseg.study.spec import StudySpec
 
@@ -65,7 +64,7 @@ def sign(
     `mpcseg study show FILE` first, and compare the digest with the others by telephone: who has
     the same digest has the same agreement.
     """
-    agreement = _load(file)
+    agreement = load_unsigned(file)
     spec = agreement.spec
     is_frozen = is_agreement(file)
     target = output or (file if is_frozen else file.with_name(spec.name + AGREEMENT_SUFFIX))
@@ -88,7 +87,7 @@ def show(
     file: Annotated[Path, typer.Argument(help="A draft (TOML) or an agreement file.")],
 ) -> None:
     """Show what a draft or an agreement says, and who has signed it."""
-    agreement = _load(file)
+    agreement = load_unsigned(file)
     console = Console()
     print_terms(agreement.spec, console)
     print_digest(agreement.spec, console)
@@ -141,10 +140,6 @@ def verify(
 
 app.command("withdraw")(closing.withdraw)
 app.command("close")(closing.close)
-
-
-def _load(file: Path) -> Agreement:
-    return load_agreement(file) if is_agreement(file) else freeze(load_draft(file))
 
 
 def _merged(agreement: Agreement, other: Agreement, path: Path) -> Agreement:

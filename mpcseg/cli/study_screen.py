@@ -5,14 +5,15 @@ Names and texts come from other organisations: they are shown as plain text, nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mpcseg.report.terms import exact, received, roles
 from mpcseg.study.agreement import Agreement, Check
-from mpcseg.study.card import PublicCard, spoken
+from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
 from mpcseg.study.spec import StudySpec
 
@@ -77,29 +78,11 @@ def _organisations(spec: StudySpec) -> Table:
     for card in spec.organisations:
         table.add_row(
             Text(card.name),
-            Text("\n".join(_roles(spec, card))),
-            Text("\n".join(_received(spec, card)) or "nothing"),
+            Text("\n".join(roles(spec, card))),
+            Text("\n".join(received(spec, card)) or "nothing"),
             Text(card.spoken),
         )
     return table
-
-
-def _roles(spec: StudySpec, card: PublicCard) -> Iterator[str]:
-    if card.name == spec.compute.name:
-        yield "runs the compute node"
-    if card.name == spec.key.name:
-        yield "runs the key node"
-    for party in spec.parties:
-        if party.name == card.name:
-            most = party.most_records
-            yield "brings records" + (f", {most:,} at most" if most is not None else "")
-
-
-def _received(spec: StudySpec, card: PublicCard) -> Iterator[str]:
-    if card.name in spec.release.report:
-        yield "the report"
-    if card.name in spec.release.centroids:
-        yield "the centroids"
 
 
 def _features(spec: StudySpec) -> Table:
@@ -109,7 +92,7 @@ def _features(spec: StudySpec) -> Table:
     table.add_column("lower", justify="right")
     table.add_column("upper", justify="right")
     for feature in spec.features:
-        bounds = (_exact(feature.lower), _exact(feature.upper))
+        bounds = (exact(feature.lower), exact(feature.upper))
         table.add_row(Text(feature.name), feature.transform, *bounds)
     return table
 
@@ -128,7 +111,7 @@ def _terms(spec: StudySpec) -> Table:
         ("shown", f"segments of {release.smallest_segment:,} customers and more, "
                   f"{release.significant_digits} significant digits"),
         ("radius", _radius(spec)),
-        ("kept", f"for {_exact(spec.retention_days)} days by the compute node"),
+        ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
         ("last day", f"{spec.expires} (UTC)"),
         ("parameter set", spec.parameter_set),
         ("seed", str(spec.seed)),
@@ -146,19 +129,14 @@ def _consent(spec: StudySpec) -> str:
 def _radius(spec: StudySpec) -> str:
     if spec.radius is None:
         return "records are clipped by the features' bounds alone"
-    return f"scaled records are clipped to an L2 norm of {_exact(spec.radius)}"
+    return f"scaled records are clipped to an L2 norm of {exact(spec.radius)}"
 
 
 def _privacy(spec: StudySpec) -> str:
     privacy = spec.privacy
     if isinstance(privacy.epsilon, str):
         return f"NO NOISE. {privacy.acknowledgement}"
-    return f"noise, epsilon {_exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
-
-
-def _exact(number: float) -> str:
-    """A number with all its digits: what is signed must be what was seen."""
-    return f"{number:,.0f}" if float(number).is_integer() and abs(number) < 1e15 else repr(number)
+    return f"noise, epsilon {exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

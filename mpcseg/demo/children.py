@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from mpcseg.demo.workspace import NodeFolder
 from mpcseg.errors import (
@@ -26,6 +27,9 @@ from mpcseg.errors import (
     subclasses,
 )
 from mpcseg.nodes.lifetime import END_WITH_STDIN
+from mpcseg.private import open_private
+
+MPCSEG = (sys.executable, "-m", "mpcseg")
 
 # Errors by which a node says that another one went away: not the cause where there is one.
 _CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError)
@@ -48,7 +52,7 @@ class Child:
 
     node: NodeFolder
     step: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     stderr: deque[str] = field(default_factory=lambda: deque(maxlen=100))
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -79,9 +83,15 @@ class Child:
 
 
 class Children:
-    """Node processes, from their start to their certain end. A context manager."""
+    """Node processes, from their start to their certain end. A context manager.
 
-    def __init__(self) -> None:
+    Args:
+        logs: folder for all that the nodes print, byte for byte, in a file for each command and
+            stream; None to keep none.
+    """
+
+    def __init__(self, logs: Path | None = None) -> None:
+        self._logs = logs
         self._children: list[Child] = []
         self._reports: queue.SimpleQueue[tuple[Child, dict[str, Any] | None]] = queue.SimpleQueue()
 
@@ -103,29 +113,42 @@ class Children:
             for child in self._children:
                 child.ended.wait()
 
-    def start(self, node: NodeFolder, command: Sequence[str]) -> None:
+    def start(
+        self,
+        node: NodeFolder,
+        command: Sequence[str],
+        *,
+        program: Sequence[str] = MPCSEG,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> int:
         """Start a command of a node.
 
         Args:
             node: which one.
             command: of mpcseg, such as ``party run --config …``.
+            program: what runs it.
+            environment: what to set beside this process's own.
+            folder: where it is started; by default where this process is.
+
+        Returns:
+            The number of its process.
         """
         process = subprocess.Popen(  # noqa: S603  our own program with paths that we made
-            [sys.executable, "-m", "mpcseg", *command],
+            [*program, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
+            cwd=folder,
             # A group of its own, so that Ctrl-C reaches the demonstration alone, and everything
             # that a node started can be ended with it.
             start_new_session=True,
-            env={**os.environ, END_WITH_STDIN: "1"},
+            env={**os.environ, **(environment or {}), END_WITH_STDIN: "1"},
         )
         child = Child(node, " ".join(command[:2]), process)
         self._children.append(child)
         threading.Thread(target=self._follow, args=(child,), daemon=True).start()
+        return process.pid
 
     def reports(self) -> Iterator[tuple[NodeFolder, dict[str, Any]]]:
         """Yield what the nodes report until all have ended well.
@@ -183,7 +206,7 @@ class Children:
         self._reports.put((child, None))
 
     def _read_reports(self, child: Child) -> None:
-        for line in child.process.stdout or ():
+        for line in self._lines(child, child.process.stdout, "out"):
             try:
                 report = json.loads(line)
             except json.JSONDecodeError:
@@ -195,8 +218,19 @@ class Children:
                 self._reports.put((child, report))
 
     def _read_errors(self, child: Child) -> None:
-        for line in child.process.stderr or ():
+        for line in self._lines(child, child.process.stderr, "err"):
             child.stderr.append(line.rstrip("\n"))
+
+    def _lines(self, child: Child, stream: IO[bytes] | None, name: str) -> Iterator[str]:
+        """Lines of a stream as they come, and into its log."""
+        file = f"{child.node.name} {child.step}.{name}".replace(" ", "-")
+        kept = open_private(self._logs / file) if self._logs else contextlib.nullcontext()
+        with kept as log:
+            for line in stream or ():
+                if log is not None:
+                    log.write(line)
+                    log.flush()
+                yield line.decode("utf-8", "replace")
 
 
 def _kill_group(child: Child) -> None:

@@ -37,7 +37,8 @@ class Commands:
         """Fetch a party's results, and label its customers."""
         table = ["--data", str(party.table), "--id-column", self._workspace.id_column]
         files = ["--output", str(party.results), "--labels", str(party.labels)]
-        return ["party", "results", *self._visit(party), *table, *files]
+        audit = ["--audit", str(party.audit)]
+        return ["party", "results", *self._visit(party), *table, *files, *audit]
 
     def close(self) -> list[str]:
         """Close the study, as the key node's organisation."""

@@ -102,6 +102,11 @@ class NodeFolder:
         return self.path / "trial.json"
 
     @property
+    def audit(self) -> Path:
+        """Where a party's audit logs stand."""
+        return self.path / "audit"
+
+    @property
     def labels(self) -> Path:
         """Where a party writes the segments of its own customers."""
         return self.path / "labels.csv"
@@ -163,7 +168,12 @@ def make_workspace(
         _write_config(compute, listen=f"{LOOPBACK}:0", storage="storage", workers=workers)
         _write_config(key, output="results")
         for party in parties:
-            _write_config(party, data=party.table.name, id_column=tables.id_column)
+            _write_config(
+                party,
+                data=party.table.name,
+                id_column=tables.id_column,
+                audit=party.audit.name,
+            )
             _write_table(party.table, tables, tables.parties[party.name])
     except OSError as error:
         raise _unwritable(folder, error) from None

@@ -8,7 +8,16 @@ again.
 
 from mpcseg.engine.admission import PartyUploads
 from mpcseg.engine.evaluation import Engine
+from mpcseg.engine.evidence import RoundEvidence, RoundResult
 from mpcseg.engine.rounds import RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 
-__all__ = ["Block", "BlockFiles", "Engine", "PartyUploads", "RoundWork"]
+__all__ = [
+    "Block",
+    "BlockFiles",
+    "Engine",
+    "PartyUploads",
+    "RoundEvidence",
+    "RoundResult",
+    "RoundWork",
+]

@@ -77,7 +77,7 @@ class CoordinateTask(_UploadTask):
         functional = self._functional(worker, f"power-{self.index}")
         x = self._feature(worker, self.index)
         term = admission.coordinate_power(worker.circuit, x, functional)
-        worker.save_intermediate(term, self.output)
+        worker.save_partial(term, self.output)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class NormTask(_UploadTask):
         functional = self._functional(worker, "norm")
         features = self._features(worker)
         term = admission.norm_power(worker.circuit, features, self.radius, functional)
-        worker.save_intermediate(term, self.output)
+        worker.save_partial(term, self.output)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class SlotsTask(_UploadTask):
         magnitudes = admission.magnitudes(
             worker.circuit, features, self._functionals(worker, "magnitude")
         )
-        worker.save_intermediate(magnitudes, bounds)
+        worker.save_partial(magnitudes, bounds)
         product = admission.presence_product(
             worker.circuit,
             p,
@@ -131,7 +131,7 @@ class SlotsTask(_UploadTask):
             self._functional(worker, "outside"),
             self._own_slots(worker),
         )
-        worker.save_intermediate(product, presence)
+        worker.save_partial(product, presence)
         product = admission.padding_product(
             worker.circuit,
             features,
@@ -139,7 +139,7 @@ class SlotsTask(_UploadTask):
             self._functionals(worker, "padding"),
             self._functionals(worker, "imaginary"),
         )
-        worker.save_intermediate(product, padding)
+        worker.save_partial(product, padding)
 
     def _own_slots(self, worker: Worker) -> slice:
         if self.place is None:

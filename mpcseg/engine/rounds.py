@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from mpcseg.ckks.assignment import pairs_of_cluster, start_level
 from mpcseg.ckks.slot_sum import new_seed
-from mpcseg.engine.admission import PartyUploads, upload_tasks
+from mpcseg.engine.admission import PartyUploads, UploadTask, upload_tasks
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
 from mpcseg.reference.rounds import ADMISSION_RULES, RoundKind, sums_shape
 
-BLOCKS_PER_SUM = 4
-"""Blocks whose weighted sums one task adds up."""
+MOST_UNITS = 16
+"""Groups that blocks are added up in, at most: it bounds the evidence that a round leaves."""
 
 _FIRST_STAGE, _SUM_STAGE, _RELEASE_STAGE = range(3)
 
@@ -89,9 +90,23 @@ class RoundWork:
         return len(self.hyperplanes) * len(self.blocks) + self.n_clusters * (groups + 1)
 
     def groups(self) -> list[range]:
-        """Indices of the blocks that are added up in one task."""
+        """Indices of the blocks whose sums are added up in one task, at most MOST_UNITS groups."""
         n = len(self.blocks)
-        return [range(i, min(i + BLOCKS_PER_SUM, n)) for i in range(0, n, BLOCKS_PER_SUM)]
+        size = max(1, math.ceil(n / MOST_UNITS))
+        return [range(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a replay recomputes by itself: all that is done to some uploads, up to partial sums.
+
+    Attributes:
+        name: within the round: of an upload of a party (admission) or of a group of blocks.
+        files: names of the partial sums, in the order of the manifest.
+    """
+
+    name: str
+    files: tuple[str, ...]
 
 
 class RoundTasks:
@@ -99,12 +114,22 @@ class RoundTasks:
 
     Args:
         work: the round.
-        scratch: folder of the intermediates, deleted after the round.
+        scratch: folder of signs and releases, deleted after the round.
+        evidence: folder of the partial sums, which are kept.
+        chosen: the units to compute, by name; None for all.
     """
 
-    def __init__(self, work: RoundWork, scratch: Path) -> None:
+    def __init__(
+        self,
+        work: RoundWork,
+        scratch: Path,
+        evidence: Path,
+        chosen: Collection[str] | None = None,
+    ) -> None:
         self._work = work
         self._scratch = scratch
+        self._evidence = evidence
+        self._chosen = chosen
         stds = np.zeros(work.shape) if work.stds is None else np.asarray(work.stds, np.float64)
         self._stds: list[float] = stds.ravel().tolist()
         if len(self._stds) != math.prod(work.shape):
@@ -112,79 +137,132 @@ class RoundTasks:
         self.releases: list[Path] = []
         """Files of the masked slot sums, in the order of the round's sums."""
 
+    @cached_property
+    def units(self) -> list[Unit]:
+        """All units of the round, chosen or not."""
+        if self._work.kind == "admission":
+            return [
+                Unit(name, tuple(path.name for task in tasks for _, path in task.terms))
+                for name, tasks in self._uploads()
+            ]
+        return [
+            Unit(
+                _group_name(group),
+                tuple(path.name for row in self._partials(group) for path in row),
+            )
+            for group in self._work.groups()
+        ]
+
+    @property
+    def n_chosen_blocks(self) -> int:
+        """Blocks of the chosen units."""
+        return sum(map(len, self._chosen_groups()))
+
     def add_sums(self, graph: TaskGraph) -> None:
         """Add everything that comes after the signs; for admission and moments, that is all."""
-        if self._work.kind == "moments":
-            self._add_moments(graph)
-        elif self._work.kind == "admission":
-            for index, party in enumerate(self._work.parties):
-                self._add_party(graph, index, party)
-        else:
-            for cluster in range(self._work.n_clusters):
-                self._add_cluster(graph, cluster)
+        self.add_partials(graph)
+        self.add_releases(graph)
 
     def add_signs(self, graph: TaskGraph, pair: int, hyperplane: Sequence[Path]) -> None:
         """Add the sign tasks of a pair whose hyperplane has arrived."""
         work = self._work
         level = start_level(work.n_clusters, work.sign)
-        for index, block in enumerate(work.blocks):
-            output = self._sign_file(pair, index)
-            task = SignTask(block, tuple(hyperplane), work.sign, level, output)
-            graph.add(("sign", pair, index), Node(task, _FIRST_STAGE, affinity=pair))
+        for group in self._chosen_groups():
+            for index in group:
+                output = self._sign_file(pair, index)
+                block = work.blocks[index]
+                task = SignTask(block, tuple(hyperplane), work.sign, level, output)
+                graph.add(("sign", pair, index), Node(task, _FIRST_STAGE, affinity=pair))
 
-    def _add_moments(self, graph: TaskGraph) -> None:
-        work = self._work
-        partials, keys = [], []
-        for group in work.groups():
-            outputs = self._files(f"moments-{group.start}", work.n_columns)
-            blocks = tuple(work.blocks[i] for i in group)
-            key = ("moments", group.start)
-            graph.add(key, Node(MomentsTask(blocks, outputs), _SUM_STAGE))
-            partials.append(outputs)
-            keys.append(key)
-        self._add_release(graph, "moments", tuple(partials), keys)
+    def add_partials(self, graph: TaskGraph) -> None:
+        """Add the tasks that write partial sums."""
+        if self._work.kind == "admission":
+            for name, tasks in self._uploads():
+                if self._is_chosen(name):
+                    for task in tasks:
+                        node = Node(task, _SUM_STAGE, affinity=name)
+                        graph.add(_key(task.terms[0][1]), node)
+            return
+        for group in self._chosen_groups():
+            blocks = tuple(self._work.blocks[i] for i in group)
+            for cluster, outputs in enumerate(self._partials(group)):
+                if self._work.kind == "moments":
+                    node = Node(MomentsTask(blocks, outputs), _SUM_STAGE)
+                    graph.add(_key(outputs[0]), node)
+                else:
+                    self._add_weighing(graph, cluster, group, outputs)
 
-    def _add_party(self, graph: TaskGraph, index: int, party: PartyUploads) -> None:
-        """Add a party's uploads and its three releases; the tasks of an upload share what it loads.
+    def add_releases(self, graph: TaskGraph, *, partials_are_there: bool = False) -> None:
+        """Add the tasks that add up partial sums.
 
-        Nothing is added up over parties: a cheat must not vanish among the others' records.
+        Args:
+            graph: where to.
+            partials_are_there: no task of the graph writes them.
         """
-        work = self._work
-        partials: dict[str, list[tuple[Path]]] = {rule: [] for rule in ADMISSION_RULES}
-        keys: dict[str, list[Hashable]] = {rule: [] for rule in ADMISSION_RULES}
-        radius = work.radius if work.bounds_norm else None
-        for number, upload in enumerate(party.uploads):
-            name = f"party-{index}-{number}"
-            label, output = f"{work.index}/{name}", self._scratch / name
-            tasks = upload_tasks(upload, party.place, radius, label, work.seed, output)
-            for key, task in ((("upload", name, i), task) for i, task in enumerate(tasks)):
-                graph.add(key, Node(task, _SUM_STAGE, affinity=name))
-                for rule, path in task.terms:
-                    partials[rule].append((path,))
-                    keys[rule].append(key)
-        for rule in ADMISSION_RULES:
-            self._add_release(graph, f"{index}-{rule}", tuple(partials[rule]), keys[rule])
+        for name, partials, writers in self._sums():
+            keys = [] if partials_are_there else [_key(path) for path in writers]
+            self._add_release(graph, name, partials, keys)
 
-    def _add_cluster(self, graph: TaskGraph, cluster: int) -> None:
+    def _sums(self) -> Iterator[tuple[str, tuple[tuple[Path, ...], ...], list[Path]]]:
+        """Each sum or row of sums: its name, its partial sums, and files that name their tasks."""
+        work = self._work
+        if work.kind == "admission":
+            # Nothing is added up over parties: a cheat must not vanish among the others' records.
+            for index in range(len(work.parties)):
+                tasks = [task for name, some in self._uploads(index) for task in some]
+                for rule in ADMISSION_RULES:
+                    terms = [
+                        (path, task.terms[0][1])
+                        for task in tasks
+                        for of, path in task.terms
+                        if of == rule
+                    ]
+                    partials = tuple((path,) for path, _ in terms)
+                    yield f"{index}-{rule}", partials, [writer for _, writer in terms]
+            return
+        rows = zip(*(self._partials(group) for group in work.groups()), strict=True)
+        for cluster, row in enumerate(rows):
+            name = "moments" if work.kind == "moments" else f"cluster-{cluster}"
+            yield name, row, [outputs[0] for outputs in row]
+
+    def _uploads(self, party: int | None = None) -> Iterator[tuple[str, list[UploadTask]]]:
+        """Every upload's unit and tasks; the tasks of an upload share what it loads."""
+        work = self._work
+        radius = work.radius if work.bounds_norm else None
+        for index, uploads in enumerate(work.parties):
+            if party not in (None, index):
+                continue
+            for number, upload in enumerate(uploads.uploads):
+                name = f"party-{index}-{number}"
+                label, output = f"{work.index}/{name}", self._evidence / name
+                tasks = upload_tasks(upload, uploads.place, radius, label, work.seed, output)
+                yield name, list(tasks)
+
+    def _partials(self, group: range) -> list[tuple[Path, ...]]:
+        """Files of a group's partial sums: a row for each cluster, or one of all moments."""
+        work = self._work
+        names = (
+            [f"moments-{group.start}"]
+            if work.kind == "moments"
+            else [f"sum-{cluster}-{group.start}" for cluster in range(work.n_clusters)]
+        )
+        return [_files(self._evidence, name, work.n_columns) for name in names]
+
+    def _add_weighing(
+        self, graph: TaskGraph, cluster: int, group: range, outputs: tuple[Path, ...]
+    ) -> None:
         work = self._work
         pairs = pairs_of_cluster(cluster, work.n_clusters)
-        partials, keys = [], []
-        for group in work.groups():
-            outputs = self._files(f"sum-{cluster}-{group.start}", work.n_columns)
-            task = WeighTask(
-                cluster=cluster,
-                n_clusters=work.n_clusters,
-                blocks=tuple(work.blocks[i] for i in group),
-                signs=tuple(tuple(self._sign_file(p, i) for p in pairs) for i in group),
-                squares=work.kind == "profile",
-                outputs=outputs,
-            )
-            key = ("weigh", cluster, group.start)
-            signs = [("sign", pair, i) for pair in pairs for i in group]
-            graph.add(key, Node(task, _SUM_STAGE), signs)
-            partials.append(outputs)
-            keys.append(key)
-        self._add_release(graph, f"cluster-{cluster}", tuple(partials), keys)
+        task = WeighTask(
+            cluster=cluster,
+            n_clusters=work.n_clusters,
+            blocks=tuple(work.blocks[i] for i in group),
+            signs=tuple(tuple(self._sign_file(p, i) for p in pairs) for i in group),
+            squares=work.kind == "profile",
+            outputs=outputs,
+        )
+        signs = [("sign", pair, i) for pair in pairs for i in group]
+        graph.add(_key(outputs[0]), Node(task, _SUM_STAGE), signs)
 
     def _add_release(
         self,
@@ -193,7 +271,7 @@ class RoundTasks:
         partials: tuple[tuple[Path, ...], ...],
         waits_for: Sequence[Hashable],
     ) -> None:
-        outputs = self._files(f"release-{name}", len(partials[0]))
+        outputs = _files(self._scratch, f"release-{name}", len(partials[0]))
         labels = tuple(f"{self._work.index}/{path.name}" for path in outputs)
         first = len(self.releases)
         stds = tuple(self._stds[first : first + len(outputs)])
@@ -201,8 +279,24 @@ class RoundTasks:
         graph.add(("release", name), Node(task, _RELEASE_STAGE), waits_for)
         self.releases.extend(outputs)
 
+    def _is_chosen(self, unit: str) -> bool:
+        return self._chosen is None or unit in self._chosen
+
+    def _chosen_groups(self) -> list[range]:
+        return [group for group in self._work.groups() if self._is_chosen(_group_name(group))]
+
     def _sign_file(self, pair: int, block: int) -> Path:
         return self._scratch / f"sign-{pair}-{block}"
 
-    def _files(self, name: str, count: int) -> tuple[Path, ...]:
-        return tuple(self._scratch / f"{name}-{column}" for column in range(count))
+
+def _group_name(group: range) -> str:
+    return f"blocks-{group.start}-{group.stop - 1}"
+
+
+def _key(output: Path) -> Hashable:
+    """Names a task of partial sums by the first file that it writes."""
+    return ("partial", output.name)
+
+
+def _files(folder: Path, name: str, count: int) -> tuple[Path, ...]:
+    return tuple(folder / f"{name}-{column}" for column in range(count))

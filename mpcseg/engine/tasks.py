@@ -135,7 +135,7 @@ class ReleaseTask:
         columns = zip(*self.partials, strict=True)
         rows = zip(columns, self.outputs, self.labels, self.stds, strict=True)
         for paths, output, label, std in rows:
-            total = reduce(worker.circuit.add, [worker.load_intermediate(path) for path in paths])
+            total = reduce(worker.circuit.add, [worker.load_partial(path) for path in paths])
             finished = worker.circuit.finish(total) if total.size == 3 else total
             # Noise is drawn here and stays here: it is in no answer, no log and no file but this
             # one. A task that is run again, as its worker died, draws again; what the first run
@@ -148,7 +148,7 @@ def _write_sums(worker: Worker, blocks: Iterable[list[Encrypted]], outputs: Sequ
     """Add up the blocks column by column and write each total."""
     totals = reduce(lambda a, b: _add_columns(worker.circuit, a, b), blocks)
     for total, output in zip(totals, outputs, strict=True):
-        worker.save_intermediate(total, output)
+        worker.save_partial(total, output)
 
 
 def _add_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import traceback
@@ -17,9 +18,16 @@ import tenseal.sealapi as seal
 from mpcseg.ckks.circuit import Circuit, Encrypted, SealBackend
 from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet, parameter_set
-from mpcseg.ckks.serialization import CiphertextShape, load_from_path, unpack_ciphertext
+from mpcseg.ckks.serialization import (
+    CiphertextShape,
+    load_from_path,
+    longest_partial,
+    pack_partial,
+    unpack_ciphertext,
+    unpack_partial,
+)
 from mpcseg.ckks.slot_sum import SlotSumMask
-from mpcseg.errors import MpcsegError, WorkerError
+from mpcseg.errors import MalformedBlobError, MpcsegError, WorkerError
 from mpcseg.memory import peak_rss_mb
 
 CACHE_BYTES = 256 * 2**20
@@ -43,6 +51,7 @@ class Worker:
         self.circuit = Circuit(parameters, SealBackend(parameters, keys))
         self.mask = SlotSumMask(parameters, load_public_key(parameters, public_key))
         self._cache: OrderedDict[tuple[tuple[Path, ...], int], Encrypted] = OrderedDict()
+        self._digests: dict[str, str] = {}
 
     def load(
         self, paths: tuple[Path, ...], shape: CiphertextShape, level: int | None = None
@@ -93,6 +102,27 @@ class Worker:
         """Write a ciphertext for another task of this node."""
         encrypted.payload.save(str(path))
 
+    def load_partial(self, path: Path) -> Encrypted:
+        """A partial sum, of this node or of the evidence that it left.
+
+        Raises:
+            MalformedBlobError: not a partial sum of this parameter set.
+        """
+        if path.stat().st_size > longest_partial(self.parameters):
+            raise MalformedBlobError(f"The partial sum {path.name} is too long to be one.")
+        return unpack_partial(self.parameters, path.read_bytes())
+
+    def save_partial(self, encrypted: Encrypted, path: Path) -> None:
+        """Write a partial sum, which is kept, and note its digest for the node."""
+        blob = pack_partial(self.parameters, encrypted)
+        path.write_bytes(blob)
+        self._digests[path.name] = hashlib.sha256(blob).hexdigest()
+
+    def take_digests(self) -> dict[str, str]:
+        """Hex SHA-256 of each partial sum written since this was last called, by file name."""
+        taken, self._digests = self._digests, {}
+        return taken
+
 
 class Task(Protocol):
     """A piece of a round. Pickled to a worker; reads and writes files; may be run twice."""
@@ -103,10 +133,17 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What the node learns of a finished task beside its files."""
+    """What the node learns of a finished task beside its files.
+
+    Attributes:
+        worker: its process.
+        peak_rss_mb: of that process so far.
+        digests: hex SHA-256 of each partial sum that was written, by file name.
+    """
 
     worker: int
     peak_rss_mb: float
+    digests: dict[str, str]
 
 
 def serve(
@@ -136,7 +173,7 @@ def serve(
             )
             if task is not None:
                 task.run(worker)
-            answer = TaskReport(os.getpid(), peak_rss_mb())
+            answer = TaskReport(os.getpid(), peak_rss_mb(), worker.take_digests())
         except MpcsegError as error:
             answer = error
         except Exception as error:

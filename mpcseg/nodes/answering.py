@@ -40,8 +40,14 @@ class Answering:
         """Return why there is no study any more; None while there is."""
         return None
 
-    def refuse(self, error: MpcsegError) -> None:
-        """Count a refused call and say why."""
+    def refuse(self, call: str, error: MpcsegError, context: Context) -> None:  # noqa: ARG002
+        """Count a refused call and say why.
+
+        Args:
+            call: its name.
+            error: why.
+            context: of the call.
+        """
         self.n_refused += 1
         self.progress.message(f"refused a call: {error.message} ({error.code})")
 
@@ -67,7 +73,7 @@ def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
             # Whatever it is: the client gets an answer, and the operator the place. Of a study that
             # has ended meanwhile, files are simply gone.
             refusal = self.ended() or unexpected(error, self.progress)
-        self.refuse(refusal)
+        self.refuse(handler.__name__, refusal, context)
         code, details, trailing = to_status(refusal)
         await context.abort(code, details, trailing)
         raise AssertionError("abort returns never")

@@ -9,15 +9,11 @@ from pathlib import Path
 
 from mpcseg.ckks.assignment import hyperplane_scales, start_level
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
-from mpcseg.ckks.key_material import (
-    key_bytes_limit,
-    load_public_key,
-    load_relinearisation_keys,
-    refuse_secret_key,
-)
+from mpcseg.ckks.key_material import key_bytes_limit, refuse_secret_key, verify_public_key
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, verify_ciphertext
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
+from mpcseg.engine.key_check import KeyCheck
 from mpcseg.errors import MalformedBlobError
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
@@ -42,6 +38,7 @@ class BlobChecks:
         self._n_clusters = n_clusters
         self._n_features = n_features
         self._result_bytes = result_bytes
+        self._key_check = KeyCheck(parameters)
 
     def limit(self, name: BlobName, sign: tuple[int, ...] = ()) -> int:
         """Return the length in bytes: exact for ciphertexts, the largest possible otherwise.
@@ -77,6 +74,9 @@ class BlobChecks:
     def verify_content(self, name: BlobName, path: Path, sign: tuple[int, ...] = ()) -> None:
         """Check a whole blob that has arrived and is not accepted yet.
 
+        Its digest, sender and length are checked before. No byte of it reaches SEAL in this
+        process (ADR 0014).
+
         Raises:
             SecretKeyRefusedError: it holds a secret key.
             MalformedBlobError: it is not what must stand in its place.
@@ -84,9 +84,9 @@ class BlobChecks:
         blob = path.read_bytes()
         refuse_secret_key(blob)
         if name.kind is BlobKind.PUBLIC_KEY:
-            load_public_key(self._parameters, blob)
+            verify_public_key(self._parameters, blob)
         elif name.kind is BlobKind.RELINEARISATION_KEYS:
-            load_relinearisation_keys(self._parameters, blob)
+            self._key_check.verify(path)
         elif name.kind is not BlobKind.RESULT:  # which its recipient alone can look into
             shape = self._shape(name, sign)
             verify_ciphertext(self._parameters, blob, shape, self._scale(name, shape))

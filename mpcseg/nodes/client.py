@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import grpc
 
 from mpcseg import __version__
-from mpcseg.errors import MpcsegError, ProtocolError
+from mpcseg.audit.log import AuditLog
+from mpcseg.errors import MpcsegError, NodeUnreachableError, ProtocolError, StudyClosedError
+from mpcseg.nodes import logbook
 from mpcseg.nodes.connection import Connection, transfer_seconds
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
@@ -27,7 +29,7 @@ from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import Event, KeyAttestation, NodeAbsent, NodeBack, PartyReady
 from mpcseg.wire.names import BlobName
 from mpcseg.wire.status import from_call, to_detail
-from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
+from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 # A watch is reopened now and then, so that no call is without a deadline.
 _WATCH_SECONDS = 600.0
@@ -57,11 +59,12 @@ class ComputeClient(Connection):
         role: in which it takes part.
         address: "host:port" of the compute node.
         parameter_digest: hex digest of what this node planned.
+        log: this node's audit log; everything that is sent or received stands in it.
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a client is made of all of these
         self,
         spec: StudySpec,
         identity: Identity,
@@ -69,12 +72,14 @@ class ComputeClient(Connection):
         address: str,
         *,
         parameter_digest: str,
+        log: AuditLog,
         progress: Progress,
         patience: float,
     ) -> None:
         super().__init__(spec, identity, address, progress=progress, patience=patience)
         self._role = role
         self._parameter_digest = parameter_digest
+        self.log = log
         self._instance = secrets.token_hex(16)
         self._session = ""
         self._count = threading.Lock()
@@ -132,6 +137,8 @@ class ComputeClient(Connection):
     def upload(self, name: BlobName, blob: bytes) -> None:
         """Send one blob; one that the compute node already has is not sent again."""
         header = header_of(name, blob)
+        # Before its first byte leaves: a node that dies has written too much, never too little.
+        self.log.append(logbook.sent(header, blob, self.spec.compute.name, "compute"))
         opening = blob_pb2.UploadRequest(
             header=blob_pb2.UploadHeader(
                 study_digest=self.spec.digest,
@@ -150,7 +157,10 @@ class ComputeClient(Connection):
             self.bytes_sent[name.kind.value] += len(blob)
 
     def download(self, name: BlobName, limit: int) -> bytes:
-        """Fetch one blob of at most ``limit`` bytes, checked against its digest."""
+        """Fetch one blob of at most ``limit`` bytes, checked against its digest.
+
+        The caller writes it into the log, with what it does with it.
+        """
         request = blob_pb2.DownloadRequest(
             study_digest=self.spec.digest, session=self._session, name=convert.name_to_wire(name)
         )
@@ -188,6 +198,53 @@ class ComputeClient(Connection):
             sign_degrees=sign,
         )
         self.call(self.stub.OpenRound, request)
+
+    def exchange_checkpoints(self) -> None:
+        """Take the head of the compute node's audit log, and leave that of this node's.
+
+        Not before all blocks are complete: the size of the compute node's log would tell how many
+        blocks a party has.
+
+        Raises:
+            LogError: one of the two logs was cut or rewritten since the last exchange.
+            SignatureError: the compute node's organisation has not signed what came.
+        """
+        compute = self.spec.compute.name
+        reply = self.call(
+            self.stub.GetCheckpoint,
+            audit_pb2.GetCheckpointRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                known_size=self.log.known_size(compute, "compute"),
+            ),
+        )
+        taken = convert.checkpoint_from_wire(reply.checkpoint)
+        if (taken.organisation, taken.role) != (compute, "compute"):
+            raise ProtocolError("the compute node shows the checkpoint of another log")
+        self.log.take(taken, convert.proof_from_wire(reply.consistency))
+        own = self.log.checkpoint()
+        self.call(
+            self.stub.LeaveCheckpoint,
+            audit_pb2.LeaveCheckpointRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                checkpoint=convert.checkpoint_to_wire(own),
+                consistency=self.log.consistency_proof(reply.known_size, own.size),
+            ),
+        )
+
+    def exchange_last_checkpoints(self) -> None:
+        """Do so once more, when the study has its results; whoever closed it then was faster.
+
+        Raises:
+            LogError, SignatureError: as `exchange_checkpoints`.
+        """
+        try:
+            self.exchange_checkpoints()
+        except (NodeUnreachableError, StudyClosedError):
+            self.progress.message(
+                "the study was closed before the last checkpoints of the audit logs were exchanged"
+            )
 
     def finish(self, statement: KeyDestroyed) -> None:
         """Key node: the sealed results are uploaded and the secret key is destroyed."""

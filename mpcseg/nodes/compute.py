@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import signal
 import threading
@@ -19,9 +20,12 @@ from pathlib import Path
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from mpcseg.engine import Engine
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import RoundEvaluated, RoundSpent, StudyEnded
+from mpcseg.engine import Engine, RoundEvidence
 from mpcseg.errors import StudyAbortedError
 from mpcseg.memory import peak_rss_mb
+from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
@@ -37,7 +41,7 @@ from mpcseg.nodes.study_rules import RoundOrder, StudyRules
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.nodes.transport import Roster, listen_on, make_server, verify_identity
-from mpcseg.privacy.ledger import Ledger
+from mpcseg.privacy.ledger import Ledger, finite
 from mpcseg.study.closing import ClosingRecord, now, sign_record, sign_request
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import sealed_bytes
@@ -75,7 +79,7 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
         listen: "host:port" to listen on; port 0 takes a free one. The progress event
             "listening" has the address.
         storage: folder for ciphertexts; they are removed when the study ends, however it ends.
-            The privacy ledger and the closing record of the agreement stay there.
+            Privacy ledger, audit log and closing record of the agreement stay there.
         workers: worker processes for the evaluation.
         progress: told what happens; free of values.
         patience: seconds for which the study waits for a node that went away.
@@ -100,17 +104,20 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
         plan = study_plan(spec)
         ledger = Ledger.load(ledger_path(storage, spec), plan.noise, spec.digest)
         ledger.verify_study_affordable()
-        node = _Node(
-            spec,
-            identity,
-            plan,
-            storage=storage,
-            store=store,
-            ledger=ledger,
-            limits=_Limits(workers, patience, arrival, max_blocks),
-            progress=progress,
-        )
-        return asyncio.run(node.serve(listen))
+        with AuditLog(storage, spec, identity, "compute") as log:
+            log.append(logbook.began(plan))
+            node = _Node(
+                spec,
+                identity,
+                plan,
+                storage=storage,
+                store=store,
+                ledger=ledger,
+                log=log,
+                limits=_Limits(workers, patience, arrival, max_blocks),
+                progress=progress,
+            )
+            return asyncio.run(node.serve(listen))
     finally:
         store.close()
 
@@ -137,6 +144,7 @@ class _Node:
         storage: Path,
         store: BlobStore,
         ledger: Ledger,
+        log: AuditLog,
         limits: _Limits,
         progress: Progress,
     ) -> None:
@@ -145,6 +153,7 @@ class _Node:
         self._storage = storage
         self._store = store
         self._ledger = ledger
+        self._log = log
         self._patience = limits.patience
         self._progress = progress
         membership = Membership(patience=limits.patience, arrival=limits.arrival)
@@ -161,9 +170,10 @@ class _Node:
             self._store,
             self._engine,
             self._plan.noise,
-            self._spend,
-            progress,
-            changes.happened,
+            spend=self._spend,
+            evaluated=self._evaluated,
+            progress=progress,
+            changed=changes.happened,
         )
         record: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         checks = BlobChecks(
@@ -173,7 +183,15 @@ class _Node:
             result_bytes=max(sealed_bytes(spec, name) for name in spec.recipients),
         )
         servicer = ComputeServicer(
-            spec, state, self._store, checks, rounds, changes, record, progress=progress
+            spec,
+            state,
+            self._store,
+            checks,
+            rounds,
+            changes,
+            record,
+            log=self._log,
+            progress=progress,
         )
         server = make_server(Roster(spec))
         compute_pb2_grpc.add_ComputeNodeServicer_to_server(servicer, server)
@@ -218,8 +236,23 @@ class _Node:
 
     def _spend(self, order: RoundOrder) -> None:
         """Enter a round into the ledger, on disk, before anything of it leaves this node."""
-        self._ledger.spend(order.kind, order.index, order.sign)
+        spent = self._ledger.spend(order.kind, order.index, order.sign)
         self._ledger.save(ledger_path(self._storage, self._spec))
+        self._log.append(RoundSpent(round=order.index, rho=finite(spent.rho)))
+
+    def _evaluated(self, order: RoundOrder, evidence: RoundEvidence) -> None:
+        """Commit to what was computed, before anybody can ask for any of it."""
+        starts = (logbook.head_of(self._store.release_path(h.name)) for h in evidence.releases)
+        self._log.append(
+            RoundEvaluated(
+                round=order.index,
+                seed_commitment=evidence.seed_commitment,
+                manifest=evidence.manifest_sha256,
+                n_units=evidence.n_units,
+                n_releases=len(evidence.releases),
+            ),
+            *(logbook.released(*pair) for pair in zip(evidence.releases, starts, strict=True)),
+        )
 
     def _stop(self) -> None:
         """End the study on the operator's word: a finished one is closed, any other aborted."""
@@ -245,6 +278,8 @@ class _Node:
         )
         signed = sign_record(self._spec, self._identity, record)
         write_record(self._storage, self._spec, signed)
+        digest = hashlib.sha256(signed).hexdigest()
+        self._log.append(StudyEnded(reason=record.reason, record=digest))
         return signed
 
     async def _until(self, phase: Phase, changes: Changes, clock: _Clock) -> None:

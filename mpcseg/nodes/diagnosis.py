@@ -51,7 +51,9 @@ def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float 
 
 def _diagnose_once(address: str, identity: Identity, fingerprint: str, timeout: float) -> str:
     host, _, port = address.rpartition(":")
-    context = _context(identity)  # before the connection, which may not last
+    # Before the connection, which may not last. The certificate is compared with the pinned one
+    # afterwards; nothing is sent that matters.
+    context = tls_context(identity)
     try:
         raw = socket.create_connection((host.strip("[]"), int(port)), timeout)
     except (OSError, ValueError):
@@ -88,9 +90,18 @@ def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:
         return _CLOSED
 
 
-def _context(identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # The certificate is compared with the pinned one afterwards; nothing is sent that matters.
+def tls_context(
+    identity: Identity, protocol: ssl._SSLMethod = ssl.PROTOCOL_TLS_CLIENT
+) -> ssl.SSLContext:
+    """Settings of one end of TLS that shows an organisation's certificate and speaks HTTP/2.
+
+    It checks no certificate of the other end: that is the caller's to do.
+
+    Args:
+        identity: of this end.
+        protocol: which end it is.
+    """
+    context = ssl.SSLContext(protocol)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -18,10 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import KeysVouched, Record, RoundOpened, RoundSpent, SecretKeyDestroyed
 from mpcseg.ckks.assignment import start_level
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.errors import OutputError, ProtocolError
 from mpcseg.memory import peak_rss_mb
+from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.progress import Progress
@@ -30,7 +33,7 @@ from mpcseg.nodes.session import StudySession, study_session
 from mpcseg.nodes.summary import KeySummary
 from mpcseg.nodes.transport import verify_identity
 from mpcseg.nodes.upload_line import UploadLine
-from mpcseg.privacy.ledger import Ledger
+from mpcseg.privacy.ledger import Ledger, finite
 from mpcseg.privacy.release import suppression, whole
 from mpcseg.private import open_private
 from mpcseg.reference.rounds import sums_shape
@@ -39,6 +42,7 @@ from mpcseg.study.identity import Identity
 from mpcseg.study.results import privacy_spent, seal_results
 from mpcseg.study.schedule import RoundRecord, RoundRequest, Schedule
 from mpcseg.study.spec import ReleaseTerms, StudySpec
+from mpcseg.wire.blobs import header_of
 from mpcseg.wire.events import (
     KEYS_PURPOSE,
     AllPartiesReady,
@@ -89,11 +93,17 @@ def run_key(
     plan = study_plan(spec)
     ledger = Ledger.load(_folder(output) / LEDGER_FILE, plan.noise, spec.digest)
     ledger.verify_study_affordable()
-    with study_session(spec, identity, Role.KEY, address, progress, patience=patience) as session:
+    with (
+        AuditLog(output, spec, identity, "key") as log,
+        study_session(
+            spec, identity, Role.KEY, address, log, progress, patience=patience
+        ) as session,
+    ):
         with _secret_key(spec, identity, session, progress) as secret_key:
             node = _KeyNode(spec, identity, session, secret_key, ledger, output, progress)
             node.publish_keys()
             n_blocks = node.await_parties()
+            session.client.exchange_checkpoints()
             schedule = Schedule(
                 n_clusters=spec.n_clusters,
                 n_rounds=spec.n_rounds,
@@ -113,7 +123,8 @@ def run_key(
             sealed = seal_results(spec, identity, result, privacy_spent(spec, ledger))
             _keep(sealed, output / SEALED_FOLDER)
             node.upload_results(sealed)
-        session.client.finish(_statement(spec, identity, secret_key))
+        session.client.finish(_statement(spec, identity, session, secret_key))
+        session.client.exchange_last_checkpoints()
     return KeySummary(
         seconds={**node.seconds, "total": time.monotonic() - began},
         seconds_per_round=tuple(node.seconds_per_round),
@@ -138,7 +149,7 @@ def _secret_key(
         # Frames of the failed call may hold parts of the key.
         traceback.clear_frames(error.__traceback__)
         secret_key.destroy()
-        session.client.report_destroyed(_statement(spec, identity, secret_key))
+        session.client.report_destroyed(_statement(spec, identity, session, secret_key))
         raise
     finally:
         secret_key.destroy()
@@ -147,9 +158,13 @@ def _secret_key(
         )
 
 
-def _statement(spec: StudySpec, identity: Identity, secret_key: SecretKey) -> KeyDestroyed:
-    """Put under this organisation's signature that the key, by now, is destroyed."""
-    return sign_key_destroyed(identity, spec.digest, secret_key.decrypted_values, now())
+def _statement(
+    spec: StudySpec, identity: Identity, session: StudySession, secret_key: SecretKey
+) -> KeyDestroyed:
+    """Put under this organisation's signature, and into its log, that the key is destroyed."""
+    said = sign_key_destroyed(identity, spec.digest, secret_key.decrypted_values, now())
+    session.client.log.append(SecretKeyDestroyed(**vars(said)))
+    return said
 
 
 def _folder(output: Path) -> Path:
@@ -211,6 +226,7 @@ class _KeyNode:
         digest = hashlib.sha256(public_key).digest()
         signed = attested_bytes(self._spec.digest, self._session.plan.digest, digest)
         signature = self._identity.sign(KEYS_PURPOSE, signed)
+        client.log.append(KeysVouched(public_key=digest.hex(), signature=signature))
         client.publish_keys(KeyAttestation(digest, signature))
         self._progress.event("keys", fingerprint=digest.hex())
         self.seconds["keys"] = made - began
@@ -238,7 +254,9 @@ class _KeyNode:
         began = time.monotonic()
         spec, index = self._spec, request.index
         self._ledger.verify_affordable(request.kind, request.sign)
-        self._session.client.open_round(request.kind, index, request.sign)
+        client = self._session.client
+        client.log.append(RoundOpened(round=index, kind=request.kind, sign=request.sign))
+        client.open_round(request.kind, index, request.sign)
         if request.hyperplanes is not None:
             self._send_hyperplanes(request, request.hyperplanes)
         ready = self._session.watcher.wait_for(ReleaseReady, lambda event: event.index == index)
@@ -247,17 +265,33 @@ class _KeyNode:
             raise ProtocolError(
                 f"round {index} has {ready.count} releases; {np.prod(shape)} were asked for"
             )
+        # The compute node's log, with the digest of every release, is here under its signature
+        # before anything is decrypted: what it did can be checked, and not be made up afterwards.
+        client.exchange_checkpoints()
         # On disk before any of it is known.
-        self._ledger.spend(request.kind, index, request.sign)
+        spent = self._ledger.spend(request.kind, index, request.sign)
         self._ledger.save(self._ledger_file)
+        client.log.append(RoundSpent(round=index, rho=finite(spent.rho)))
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
-            sums = [
-                self._secret_key.decrypt_slot_sum(blob, own_std=std)
-                for blob, std in zip(line.map(self._fetch, names), self._stds(request), strict=True)
-            ]
+            blobs = list(line.map(self._fetch, names))
+        stds = self._stds(request)
+        self._note(names, blobs, stds)
+        sums = [
+            self._secret_key.decrypt_slot_sum(blob, own_std=std)
+            for blob, std in zip(blobs, stds, strict=True)
+        ]
         self.seconds_per_round.append(time.monotonic() - began)
         return np.array(sums).reshape(shape)
+
+    def _note(self, names: list[BlobName], blobs: list[bytes], stds: list[float]) -> None:
+        """Write down what came and what is decrypted now, before it is."""
+        compute, records = self._spec.compute.name, list[Record]()
+        for name, blob, std in zip(names, blobs, stds, strict=True):
+            header = header_of(name, blob)
+            records.append(logbook.received(header, blob, compute, "compute"))
+            records.append(logbook.decrypted(header, blob, own_noise=std > 0))
+        self._session.client.log.append(*records)
 
     def _stds(self, request: RoundRequest) -> list[float]:
         """Noise of this node's own on every sum (docs/protocol.md section 7)."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import BlocksCommitted, KeysVouched
 from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import Block, pack_blocks
 from mpcseg.errors import KeyFingerprintError, SignatureError
 from mpcseg.memory import peak_rss_mb
+from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.progress import Progress
@@ -26,17 +30,25 @@ from mpcseg.study.card import verify_signature
 from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
-from mpcseg.wire.events import KEYS_PURPOSE, KeysReady, ResultsReady, attested_bytes
+from mpcseg.wire.blobs import header_of
+from mpcseg.wire.events import (
+    KEYS_PURPOSE,
+    AllPartiesReady,
+    KeysReady,
+    ResultsReady,
+    attested_bytes,
+)
 from mpcseg.wire.names import BlobKind, BlobName
 
 
-def run_party(
+def run_party(  # noqa: PLR0913  a node is started with all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
     cohort: Cohort,
     progress: Progress,
     *,
+    audit: Path,
     patience: float = 60.0,
     key_fingerprint: str | None = None,
 ) -> PartySummary:
@@ -48,6 +60,7 @@ def run_party(
         address: "host:port" of the compute node.
         cohort: the records, scaled; shape (n, d).
         progress: shown encryption, upload and rounds.
+        audit: folder of this node's audit log; made if absent.
         patience: seconds for which to keep trying when the compute node does not answer.
         key_fingerprint: SHA-256 (hex) that the public key must have, if it was agreed on some
             other way; the key node's signature is checked in any case.
@@ -61,7 +74,13 @@ def run_party(
     began = time.monotonic()
     # Before anybody is met: whatever is wrong with the records is this party's own affair.
     blocks = prepare(spec, identity, cohort)
-    with study_session(spec, identity, Role.PARTY, address, progress, patience=patience) as session:
+    verify_identity(spec, identity, Role.PARTY)
+    with (
+        AuditLog(audit, spec, identity, "party") as log,
+        study_session(
+            spec, identity, Role.PARTY, address, log, progress, patience=patience
+        ) as session,
+    ):
         sender = _Sender(spec, session, progress)
         if session.joined.committed:
             progress.message("this party's blocks are complete already; waiting for the end")
@@ -70,8 +89,11 @@ def run_party(
             sender.seconds["keys"] = time.monotonic() - began
             sender.send(blocks, BlockEncryptor(session.plan.circuit.parameters, public_key))
         sent = time.monotonic()
+        session.watcher.wait_for(AllPartiesReady)
+        session.client.exchange_checkpoints()
         session.watcher.wait_for(ResultsReady)
         ended = time.monotonic()
+        session.client.exchange_last_checkpoints()
     return PartySummary(
         seconds={**sender.seconds, "wait": ended - sent, "total": ended - began},
         bytes_sent=dict(session.client.bytes_sent),
@@ -127,6 +149,10 @@ def _fetch_public_key(spec: StudySpec, session: StudySession, key_fingerprint: s
             "the public key does not have the fingerprint that this party's configuration expects",
             "Compare the fingerprint with the key node's operator, by telephone.",
         )
+    session.client.log.append(
+        KeysVouched(public_key=fingerprint.hex(), signature=attestation.signature),
+        logbook.received(header_of(name, public_key), public_key, spec.compute.name, "compute"),
+    )
     return public_key
 
 
@@ -158,7 +184,12 @@ class _Sender:
         finally:
             self._progress.finish("encrypt")
             self._progress.finish("upload")
-        self._session.client.commit(len(blocks), manifest_of(digests))
+        client, manifest = self._session.client, manifest_of(digests)
+        committed = BlocksCommitted(
+            party=client.identity.name, n_blocks=len(blocks), manifest=manifest.hex()
+        )
+        client.log.append(committed)
+        client.commit(len(blocks), manifest)
         self.n_blocks = len(blocks)
 
     def _encrypted(self, blocks: Sequence[Block], encryptor: BlockEncryptor) -> Iterator[bytes]:

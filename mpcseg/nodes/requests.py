@@ -6,13 +6,18 @@ compute node knows the caller by its certificate.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from mpcseg.audit.log import AuditLog
 from mpcseg.errors import AgreementError
+from mpcseg.nodes import logbook
 from mpcseg.nodes.connection import Connection
 from mpcseg.nodes.progress import Progress
 from mpcseg.study import closing
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import sealed_bytes
 from mpcseg.study.spec import StudySpec
+from mpcseg.wire.blobs import header_of
 from mpcseg.wire.names import BlobKind, BlobName
 from mpcseg.wire.v1 import blob_pb2, closing_pb2
 
@@ -21,7 +26,13 @@ _ENDING_SECONDS = 120.0
 
 
 def fetch_results(
-    spec: StudySpec, identity: Identity, address: str, progress: Progress, *, patience: float = 60.0
+    spec: StudySpec,
+    identity: Identity,
+    address: str,
+    progress: Progress,
+    *,
+    audit: Path,
+    patience: float = 60.0,
 ) -> bytes:
     """Fetch the results that are sealed to this organisation; any recipient, as often as it likes.
 
@@ -30,6 +41,7 @@ def fetch_results(
         identity: the organisation's own.
         address: "host:port" of the compute node.
         progress: told about every retry.
+        audit: folder of this organisation's audit log of what it fetched; made if absent.
         patience: seconds for which to keep trying when the compute node does not answer.
 
     Returns:
@@ -49,8 +61,14 @@ def fetch_results(
     name = BlobName(BlobKind.RESULT, item=spec.recipients.index(identity.name))
     request = blob_pb2.FetchResultRequest(study_digest=spec.digest, recipient=identity.name)
     limit = sealed_bytes(spec, identity.name)
-    with Connection(spec, identity, address, progress=progress, patience=patience) as compute:
-        return compute.fetch(compute.stub.FetchResult, request, name, limit)
+    with (
+        AuditLog(audit, spec, identity, "recipient") as log,
+        Connection(spec, identity, address, progress=progress, patience=patience) as compute,
+    ):
+        sealed = compute.fetch(compute.stub.FetchResult, request, name, limit)
+        header = header_of(name, sealed)
+        log.append(logbook.received(header, sealed, spec.compute.name, "compute"))
+    return sealed
 
 
 def close_study(

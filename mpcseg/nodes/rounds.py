@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
+from mpcseg.engine import Engine, RoundEvidence, RoundWork
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.progress import Progress
-from mpcseg.nodes.roles import Caller
-from mpcseg.nodes.study_rules import RoundOrder, block_names
+from mpcseg.nodes.round_work import StudyUploads, round_work, study_uploads
+from mpcseg.nodes.study_rules import RoundOrder
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.privacy.budget import NoisePlan
 from mpcseg.wire.names import BlobKind, BlobName
@@ -35,7 +34,9 @@ class RoundRunner:
         engine: evaluates; started by ``start``.
         noise: what every round's sums get.
         spend: enters a round into the privacy ledger, on disk; called in a thread, before
-            anything of the round is kept or sent.
+            anything of the round is sent.
+        evaluated: puts what there is to show for a round on record; called in a thread, before
+            anything of the round is sent.
         progress: the compute node's own.
         changed: called after the state has changed.
 
@@ -43,13 +44,15 @@ class RoundRunner:
         seconds: of evaluation, by round.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a runner is made of all of these
         self,
         state: StudyState,
         store: BlobStore,
         engine: Engine,
         noise: NoisePlan,
+        *,
         spend: Callable[[RoundOrder], None],
+        evaluated: Callable[[RoundOrder, RoundEvidence], None],
         progress: Progress,
         changed: Callable[[], None],
     ) -> None:
@@ -58,6 +61,7 @@ class RoundRunner:
         self._engine = engine
         self._noise = noise
         self._spend = spend
+        self._evaluated = evaluated
         self._progress = progress
         self._changed = changed
         self._start: asyncio.Task[None] | None = None
@@ -88,17 +92,8 @@ class RoundRunner:
         self._order = order
         self._pairs = [loop.create_future() for _ in range(n_pairs)]
         self._entries = [{} for _ in range(n_pairs)]
-        work = RoundWork(
-            kind=order.kind,
-            index=order.index,
-            sign=order.sign,
-            n_clusters=self._state.rules.n_clusters,
-            blocks=self._blocks,
-            hyperplanes=self._pairs,
-            parties=self._parties,
-            radius=self._noise.radius,
-            stds=self._noise.stds(order.kind, order.sign),
-        )
+        n_clusters = self._state.rules.n_clusters
+        work = round_work(order, n_clusters, self._uploads, self._noise, self._pairs)
         self._round = asyncio.create_task(self._guarded(self._run(order, work)))
 
     def arrived(self, name: BlobName, path: Path) -> None:
@@ -122,38 +117,14 @@ class RoundRunner:
         await asyncio.to_thread(self._engine.close)
 
     @functools.cached_property
-    def _parties(self) -> list[PartyUploads]:
-        """Every party's uploads and where in a shared block they may stand.
+    def _uploads(self) -> StudyUploads:
+        """What the parties uploaded.
 
         First asked for by the first round, when all are committed and none can change.
         """
         rules = self._state.rules
-        return [
-            PartyUploads(tuple(self._uploads(party)), place)
-            for party, place in zip(rules.parties, rules.slot_ranges, strict=True)
-        ]
-
-    @functools.cached_property
-    def _blocks(self) -> list[Block]:
-        """Every party's blocks; those of parties that share one are added up."""
-        alone: list[Block] = []
-        shared: dict[int, list[BlockFiles]] = {}
-        for party in self._parties:
-            if party.place is None:
-                alone.extend(Block((upload,)) for upload in party.uploads)
-            else:
-                shared.setdefault(party.place.group, []).extend(party.uploads)
-        return alone + [Block(tuple(uploads)) for uploads in shared.values()]
-
-    def _uploads(self, party: Caller) -> list[BlockFiles]:
-        rules = self._state.rules
-        names = block_names(self._state.n_blocks[party], rules.n_features)
-        paths = (self._store.path(party, name) for name in names)
-        blocks = []
-        while block := tuple(itertools.islice(paths, rules.n_features + 1)):
-            *features, presence = block
-            blocks.append(BlockFiles(features=tuple(features), presence=presence))
-        return blocks
+        places = dict(zip(rules.parties, rules.slot_ranges, strict=True))
+        return study_uploads(self._store, places, self._state.n_blocks, rules.n_features)
 
     async def _run(self, order: RoundOrder, work: RoundWork) -> None:
         if self._start is not None:
@@ -173,12 +144,12 @@ class RoundRunner:
             self._state.round_progress(work.index, done, total)
             self._changed()
 
-        blobs = await self._engine.run_round(work, on_progress)
-        # All have been read, a repeated one is not kept, and the next round is not open before this
-        # one is released: nothing can come while the thread removes them.
-        await asyncio.to_thread(self._store.drop, self._state.rules.key, BlobKind.HYPERPLANE)
+        evidence = self._store.evidence_folder(work.index)
+        done = await self._engine.run_round(work, evidence, on_progress)
+        headers = list(done.evidence.releases)
         await asyncio.to_thread(self._spend, order)
-        headers = await asyncio.to_thread(self._store.write_releases, work.index, blobs)
+        await asyncio.to_thread(self._store.write_releases, headers, done.blobs)
+        await asyncio.to_thread(self._evaluated, order, done.evidence)
         self._progress.finish(task)
         self.seconds.append(time.monotonic() - began)
         self._state.release(work.index, headers)

@@ -12,7 +12,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from mpcseg.errors import MpcsegError, ProtocolError, TruncatedStreamError
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import (
+    BlocksCommitted,
+    KeysVouched,
+    NodeRole,
+    Record,
+    RefusalsOmitted,
+    Refused,
+    RoundOpened,
+    SecretKeyDestroyed,
+)
+from mpcseg.errors import (
+    LogError,
+    MpcsegError,
+    ProtocolError,
+    TruncatedStreamError,
+    UnknownCertificateError,
+)
+from mpcseg.nodes import logbook
 from mpcseg.nodes.answering import Answering, Context, answered
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
@@ -38,7 +56,7 @@ from mpcseg.wire.blobs import FileReceiver, chunks_of_file
 from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobHeader, BlobKind
 from mpcseg.wire.status import from_detail
-from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
+from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 CHUNK_SECONDS = 60.0
 """Longest silence within an upload; a client that stalls longer gives its place back."""
@@ -65,6 +83,10 @@ async def _paced(
         yield message
 
 
+MOST_REFUSALS = 1000
+"""Refused calls that are written into the log: a member who floods the node fills no disk."""
+
+
 class ComputeServicer(Answering):
     """Answers the calls of proto/mpcseg/v1/compute.proto.
 
@@ -76,6 +98,7 @@ class ComputeServicer(Answering):
         rounds: runs what the key node asks for.
         changes: wakes those who watch.
         record: resolves to the closing record, once the study is over and everything deleted.
+        log: the compute node's audit log: what is not in it does not happen.
         progress: the compute node's own.
 
     Attributes:
@@ -93,6 +116,7 @@ class ComputeServicer(Answering):
         changes: Changes,
         record: asyncio.Future[bytes],
         *,
+        log: AuditLog,
         progress: Progress,
     ) -> None:
         super().__init__(spec.digest, progress)
@@ -104,6 +128,7 @@ class ComputeServicer(Answering):
         self._rounds = rounds
         self._changes = changes
         self._record = record
+        self._log = log
         self.traffic = Traffic()
         self.told: set[Caller] = set()
 
@@ -171,6 +196,9 @@ class ComputeServicer(Answering):
                 await asyncio.to_thread(receiver.feed, convert.chunk_from_wire(message))
             await asyncio.to_thread(receiver.seal)
             await asyncio.to_thread(self._checks.verify_content, header.name, receiver.path, sign)
+            start = await asyncio.to_thread(logbook.head_of, receiver.path)
+            came = logbook.received(header, start, caller.name, caller.role.value)
+            await asyncio.to_thread(self._log.append, came)
             # No await from here: file and state change together or not at all.
             accepted = self._state.accept(caller, opening.header.session, header)
             if accepted:
@@ -194,7 +222,7 @@ class ComputeServicer(Answering):
             path = self._store.release_path(name)
         else:
             path = self._store.path(self._state.rules.key, name)
-        await self._send(header, path, context)
+        await self._send(header, path, caller.name, caller.role.value, context)
         self.traffic.add(f"compute_to_{caller.role.value}", name.kind.value, header.length)
 
     @answered
@@ -204,11 +232,17 @@ class ComputeServicer(Answering):
         """Send sealed results to the organisation that can open them."""
         organisation = self._organisation(request, context)
         header = self._state.admit_result(organisation, request.recipient)
-        await self._send(header, self._store.path(self._state.rules.key, header.name), context)
+        path = self._store.path(self._state.rules.key, header.name)
+        await self._send(header, path, organisation, "recipient", context)
         self.traffic.add("compute_to_recipient", header.name.kind.value, header.length)
         self.progress.message(f"{organisation} has fetched its sealed results")
 
-    async def _send(self, header: BlobHeader, path: Path, context: Context) -> None:
+    async def _send(
+        self, header: BlobHeader, path: Path, peer: str, role: NodeRole, context: Context
+    ) -> None:
+        start = await asyncio.to_thread(logbook.head_of, path)
+        goes = logbook.sent(header, start, peer, role)
+        await asyncio.to_thread(self._log.append, goes)
         opening = blob_pb2.DownloadHeader(
             study_digest=self._spec.digest, blob=convert.header_to_wire(header)
         )
@@ -230,6 +264,10 @@ class ComputeServicer(Answering):
         )
         verify_signature(self._spec.key, KEYS_PURPOSE, signed, attestation.signature)
         if self._state.publish_keys(caller, attestation):
+            vouched = KeysVouched(
+                public_key=attestation.public_key_sha256.hex(), signature=attestation.signature
+            )
+            self._log.append(vouched)
             self.progress.message("the keys are here; waiting for the parties' blocks")
             self._rounds.start()
             self._changes.happened()
@@ -242,6 +280,12 @@ class ComputeServicer(Answering):
         """Take a party's blocks as complete."""
         caller = self._verified(request, context)
         if self._state.commit(caller, request.n_blocks, request.manifest_sha256):
+            committed = BlocksCommitted(
+                party=caller.name,
+                n_blocks=request.n_blocks,
+                manifest=request.manifest_sha256.hex(),
+            )
+            self._log.append(committed)
             self.progress.event("party_ready", node=caller.name, n_blocks=request.n_blocks)
             self._changes.happened()
             # Not at Join: there a thread might remove what the new process sends meanwhile. From
@@ -259,6 +303,7 @@ class ComputeServicer(Answering):
         kind = convert.round_kind_from_wire(request.kind)
         order = RoundOrder(kind, request.index, tuple(request.sign_degrees))
         if self._state.open_round(caller, order):
+            self._log.append(RoundOpened(round=order.index, kind=order.kind, sign=order.sign))
             self._rounds.open(order)
             self._changes.happened()
         return round_pb2.OpenRoundReply()
@@ -284,6 +329,33 @@ class ComputeServicer(Answering):
         self._state.report_destroyed(caller, self._destroyed(request))
         self._changes.happened()
         return closing_pb2.ReportDestroyedReply()
+
+    @answered
+    async def GetCheckpoint(  # noqa: N802
+        self, request: audit_pb2.GetCheckpointRequest, context: Context
+    ) -> audit_pb2.GetCheckpointReply:
+        """Show the head of this node's log, and that it goes on from what the caller knows."""
+        caller = self._verified(request, context)
+        self._state.verify_complete(caller)
+        head = self._log.checkpoint()
+        return audit_pb2.GetCheckpointReply(
+            checkpoint=convert.checkpoint_to_wire(head),
+            consistency=self._log.consistency_proof(request.known_size, head.size),
+            known_size=self._log.known_size(caller.name, caller.role.value),
+        )
+
+    @answered
+    async def LeaveCheckpoint(  # noqa: N802
+        self, request: audit_pb2.LeaveCheckpointRequest, context: Context
+    ) -> audit_pb2.LeaveCheckpointReply:
+        """Take the head of the caller's log, which must go on from the one before."""
+        caller = self._verified(request, context)
+        self._state.verify_complete(caller)
+        taken = convert.checkpoint_from_wire(request.checkpoint)
+        if (taken.organisation, taken.role) != (caller.name, caller.role.value):
+            raise LogError(f"{caller} left the checkpoint of another log")
+        self._log.take(taken, convert.proof_from_wire(request.consistency))
+        return audit_pb2.LeaveCheckpointReply()
 
     @answered
     async def Abort(  # noqa: N802
@@ -318,6 +390,24 @@ class ComputeServicer(Answering):
             self._changes.happened()
         return closing_pb2.CloseStudyReply(record=await asyncio.shield(self._record))
 
+    def refuse(self, call: str, error: MpcsegError, context: Context) -> None:
+        """Count a refused call, say why, and write it down; a flood of them not for ever."""
+        super().refuse(call, error, context)
+        if self.n_refused > MOST_REFUSALS:
+            return
+        try:
+            peer = self._roster.organisation(context.auth_context())
+        except UnknownCertificateError:
+            peer = ""
+        records: list[Record] = [Refused(peer=peer, call=call, code=error.code)]
+        if self.n_refused == MOST_REFUSALS:
+            records.append(RefusalsOmitted())
+        try:
+            self._log.append(*records)
+        except LogError as failure:
+            # The call is refused in any case; with a log that cannot be written nothing goes on.
+            self.progress.message(failure.message)
+
     def ended(self) -> MpcsegError | None:
         """Return why there is no study any more; None while there is."""
         try:
@@ -330,6 +420,8 @@ class ComputeServicer(Answering):
         """Return the key node's statement in a request, if its signature holds."""
         statement = convert.destroyed_from_wire(request.statement)
         verify_key_destroyed(self._spec, statement)
+        if statement != self._state.key_destroyed:
+            self._log.append(SecretKeyDestroyed(**vars(statement)))
         return statement
 
     def _signed(self, request: Any, context: Context, action: Action) -> SignedRequest:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mpcseg.audit.log import AuditLog
 from mpcseg.errors import MpcsegError, StudyAbortedError
+from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
@@ -40,6 +42,7 @@ def study_session(
     identity: Identity,
     role: Role,
     address: str,
+    log: AuditLog,
     progress: Progress,
     *,
     patience: float,
@@ -56,12 +59,14 @@ def study_session(
     """
     verify_identity(spec, identity, role)
     plan = study_plan(spec)
+    log.append(logbook.began(plan))
     with ComputeClient(
         spec,
         identity,
         role,
         address,
         parameter_digest=plan.digest,
+        log=log,
         progress=progress,
         patience=patience,
     ) as client:

@@ -332,6 +332,15 @@ class StudyState(StudyCourse):
         """Whether the key node has a secret key and has not said yet that it is destroyed."""
         return self._attestation is not None and self.key_destroyed is None
 
+    def verify_complete(self, caller: Caller) -> None:
+        """Check that all blocks are complete: before, the log's size tells whose came when.
+
+        Raises:
+            ProtocolError: they are not.
+        """
+        if self.phase in (Phase.KEYS, Phase.BLOCKS):
+            raise ProtocolError(f"{caller} exchanges checkpoints before all blocks are complete")
+
     # --- checks --------------------------------------------------------------------------
 
     def _verify_role(self, caller: Caller, role: Role, what: str) -> None:

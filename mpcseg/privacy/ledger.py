@@ -24,6 +24,9 @@ from mpcseg.reference.rounds import RoundKind
 # Adding up a plan's rounds is off by rounding errors of this order.
 _ROUNDING = 1e-9
 
+# A budget of the largest epsilon that can be agreed is below, any round's cost above.
+_SMALLEST_RHO, _LARGEST_RHO = 1e-30, 1e4
+
 
 @dataclass(frozen=True)
 class Spending:
@@ -116,14 +119,17 @@ class Ledger:
             ConfigError: the file is no ledger, or belongs to another agreement.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
         except FileNotFoundError:
             return cls(plan, study_digest)
         try:
-            document = json.loads(text)
+            document = json.loads(content.decode("utf-8"))
             entries = [_spending(entry) for entry in document["entries"]]
+            _verify_total(math.fsum(entry.rho for entry in entries))
             digest = document["study"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             raise ConfigError(
                 f"{path} is not a privacy ledger",
                 "It must not be edited. Without it nobody knows what the study has spent.",
@@ -150,16 +156,22 @@ class Ledger:
         return {
             "study": self._digest,
             "delta": self._plan.delta,
-            "agreed_epsilon": _finite(self._plan.epsilon),
-            "spent_epsilon": _finite(self.epsilon),
-            "spent_rho": _finite(self.spent_rho),
-            "entries": [asdict(entry) | {"rho": _finite(entry.rho)} for entry in self._entries],
+            "agreed_epsilon": finite(self._plan.epsilon),
+            "spent_epsilon": finite(self.epsilon),
+            "spent_rho": finite(self.spent_rho),
+            "entries": [asdict(entry) | {"rho": finite(entry.rho)} for entry in self._entries],
         }
 
 
-def _finite(number: float) -> float | None:
-    """JSON has no infinity: null is a cost without bound."""
+def finite(number: float) -> float | None:
+    """A cost as JSON has it, which has no infinity: null is one without bound."""
     return None if math.isinf(number) else number
+
+
+def _verify_total(rho: float) -> None:
+    """Refuse sums that no study can have spent, and that have no epsilon in floating point."""
+    if rho != 0 and not math.isinf(rho) and not _SMALLEST_RHO <= rho <= _LARGEST_RHO:
+        raise ValueError("no study spends that")
 
 
 def _spending(entry: dict[str, Any]) -> Spending:

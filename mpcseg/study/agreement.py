@@ -296,8 +296,8 @@ def parse_agreement(content: bytes, what: str) -> Agreement:
     return agreement
 
 
-def load_terms(path: Path) -> StudySpec:
-    """The terms of a draft or of an agreement, whoever has signed; for looking at them only.
+def load_unsigned(path: Path) -> Agreement:
+    """A draft, or an agreement whoever has signed; for looking at it or signing it only.
 
     Args:
         path: a draft (TOML) or an agreement file.
@@ -306,7 +306,12 @@ def load_terms(path: Path) -> StudySpec:
         ConfigError: as for `load_draft`.
         AgreementError: as for `load_agreement`.
     """
-    return load_agreement(path).spec if is_agreement(path) else load_draft(path)
+    return load_agreement(path) if is_agreement(path) else freeze(load_draft(path))
+
+
+def load_terms(path: Path) -> StudySpec:
+    """The terms of a draft or of an agreement; otherwise as `load_unsigned`."""
+    return load_unsigned(path).spec
 
 
 def is_agreement(path: Path) -> bool:

@@ -68,8 +68,8 @@ def verify_certificate(certificate_pem: bytes, what: str) -> None:
             valid today.
     """
     certificate = load_certificate(certificate_pem, what)
-    if certificate_pem.count(b"-----BEGIN ") != 1:
-        raise ConfigError(f"{what} holds more than one certificate", MAKE_NEW)
+    if certificate.public_bytes(serialization.Encoding.PEM) != certificate_pem:
+        raise ConfigError(f"{what} holds more than one certificate, or text around it", MAKE_NEW)
     if not _is_p256(certificate):
         raise ConfigError(f"{what} has a key that is not of the kind P-256", MAKE_NEW)
     # Said outright: where a certificate says nothing of it, TLS libraries may take it for one.

@@ -248,14 +248,8 @@ def _record(spec: StudySpec, content: dict[str, Any]) -> ClosingRecord:
             reason=cast("Reason", reason),
             time=_verify_time(content["time"]),
             purged=Purged(*(_count(content["purged"][name]) for name in ("n_blobs", "n_bytes"))),
-            request=request
-            and SignedRequest(**{**request, "signature": _bytes(request["signature"])}),
-            key_destroyed=destroyed
-            and KeyDestroyed(
-                _count(destroyed["decrypted_values"]),
-                destroyed["time"],
-                _bytes(destroyed["signature"]),
-            ),
+            request=None if request is None else _request(request),
+            key_destroyed=None if destroyed is None else _destroyed(destroyed),
             error=content["error"],
         )
         asked = record.request.action if record.request else None
@@ -266,6 +260,16 @@ def _record(spec: StudySpec, content: dict[str, Any]) -> ClosingRecord:
     if not is_sound or _content(spec, record) != content:
         raise AgreementError("the closing record does not say what a closing record must say")
     return record
+
+
+def _request(content: dict[str, Any]) -> SignedRequest:
+    return SignedRequest(**{**content, "signature": _bytes(content["signature"])})
+
+
+def _destroyed(content: dict[str, Any]) -> KeyDestroyed:
+    return KeyDestroyed(
+        _count(content["decrypted_values"]), content["time"], _bytes(content["signature"])
+    )
 
 
 def _request_bytes(study_digest: str, time: str) -> bytes:

@@ -310,6 +310,9 @@ def _verify_heading(path: Path, wanted: Sequence[str]) -> None:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             heading = next((row for row in csv.reader(file) if row), None)
+            # To the end: Arrow hands a row of the wrong length on as text, and fails aloud there.
+            while file.read(_BLOCK_BYTES):
+                pass
     except (UnicodeDecodeError, csv.Error):
         raise UnreadableTableError(
             f"{path} is not UTF-8 text", "Export it as CSV in UTF-8."
@@ -332,10 +335,13 @@ def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[pa.Table]:
                 "Check the file's columns; a party may map its own column names.",
             )
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(wanted)):
+                batch.validate(full=True)  # the reader looks neither into texts nor at categories
                 columns = [_decoded(batch.column(name)) for name in wanted]
                 yield pa.table(columns, names=list(wanted))
-    except pa.ArrowInvalid:
-        raise UnreadableTableError(f"{path} is not a Parquet file", "Export it again.") from None
+    except (pa.ArrowException, UnicodeDecodeError):  # the latter for a column's name
+        raise UnreadableTableError(
+            f"{path} is not a sound Parquet file", "Export it again."
+        ) from None
 
 
 def _decoded(cells: Any) -> Any:

@@ -6,17 +6,24 @@ What comes in may be anything: whatever is not a well-formed value raises ``Prot
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
+from pydantic import ValidationError
+
+from mpcseg.audit.merkle import HASH_BYTES
+from mpcseg.audit.records import Checkpoint
 from mpcseg.errors import ProtocolError
 from mpcseg.reference.rounds import RoundKind
 from mpcseg.study.closing import KeyDestroyed
 from mpcseg.wire import events
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, Chunk, Role
 from mpcseg.wire.status import from_detail, to_detail
-from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
+from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 # Raised by one whenever nodes of before and after a change could not talk to each other.
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
+
+_LONGEST_PROOF = 128
 
 _KINDS = {
     BlobKind.PUBLIC_KEY: blob_pb2.BLOB_KIND_PUBLIC_KEY,
@@ -137,6 +144,36 @@ def attestation_to_wire(attestation: events.KeyAttestation) -> round_pb2.KeyAtte
 def attestation_from_wire(message: round_pb2.KeyAttestation) -> events.KeyAttestation:
     """Return the attestation in a ``KeyAttestation`` message."""
     return events.KeyAttestation(message.public_key_sha256, message.signature)
+
+
+def checkpoint_to_wire(checkpoint: Checkpoint) -> audit_pb2.Checkpoint:
+    """Return the ``Checkpoint`` message."""
+    return audit_pb2.Checkpoint(
+        organisation=checkpoint.organisation,
+        role=checkpoint.role,
+        size=checkpoint.size,
+        root=bytes.fromhex(checkpoint.root),
+        time=checkpoint.time,
+        signature=checkpoint.signature,
+    )
+
+
+def checkpoint_from_wire(message: audit_pb2.Checkpoint) -> Checkpoint:
+    """Return the checkpoint in a ``Checkpoint`` message; its signature is not checked yet."""
+    fields = {name: getattr(message, name) for name in Checkpoint.model_fields}
+    try:
+        return Checkpoint.model_validate({**fields, "root": message.root.hex()})
+    except ValidationError:
+        raise ProtocolError("a checkpoint of an audit log is not what it must be") from None
+
+
+def proof_from_wire(steps: Iterable[bytes]) -> list[bytes]:
+    """Return the hashes of a consistency proof; its truth is not checked yet."""
+    proof = list(steps)
+    # Two for each level of the largest tree that a size can name.
+    if len(proof) > _LONGEST_PROOF or any(len(step) != HASH_BYTES for step in proof):
+        raise ProtocolError("a consistency proof of an audit log is not what it must be")
+    return proof
 
 
 def event_to_wire(  # noqa: PLR0911  one per kind

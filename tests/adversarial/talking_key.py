@@ -1,6 +1,6 @@
 """A key node that tells the test what it knows, and is the product's own otherwise.
 
-    python -m tests.adversarial.talking_key FILE key run …
+    python talking_key.py FILE key run …
 
 Every number that it decrypts, every hyperplane that it encrypts and the result are appended to
 FILE, one JSON list a line. The test has to know what to look for in other processes.

@@ -1,207 +1,160 @@
-"""Nothing in the clear where it must not be: memory, disk and logs of a real study's processes.
+"""Nothing in the clear where it must not be; and what is leaked on purpose is found.
 
-The nodes are the product's own commands. While they are held still, the test looks for every value
-of every record (original and scaled), every hyperplane, every decrypted sum and the result, in the
-compute node and its workers, in its storage and in all that it prints. The key node may know sums,
-but no record; a party its own records, but none of another. What is looked for *is* found where it
-belongs, so that a scanner that finds nothing would fail.
+Two whole runs of what `mpcseg audit exposure` does, with the product's own commands as processes.
+In the first, a key node that is otherwise the product's own tells the test every number that it
+decrypts and every hyperplane that it encrypts, with all digits: those are searched for as well.
+What is looked for *is* found where it belongs, so that a search that finds nothing would fail. In
+the second, nodes leak.
 
 Not looked for are numbers of few digits (that there are 80 records could be a coincidence
-anywhere) and numbers in disguise: compressed, or multiplied by something.
+anywhere) and numbers in disguise: encrypted, or multiplied by something.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from typer.testing import CliRunner
 
-from mpcseg.demo.commands import Commands
-from mpcseg.demo.customers import Customers
-from mpcseg.demo.tables import DealtTables
-from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace
-from mpcseg.study.spec import FeatureSpec
-from tests.adversarial import talking_key
-from tests.adversarial.exposure import (
-    Exposure,
-    Scanner,
-    is_canary,
-    patterns_of,
-    process_tree,
-    stopped,
+from mpcseg.cli.app import app
+from mpcseg.errors import ExposureError, MpcsegError
+from mpcseg.nodes.progress import SilentProgress
+from mpcseg.verification.exposure import places
+from mpcseg.verification.exposure.canaries import (
+    RESULT,
+    canary_tables,
+    record_patterns,
+    rounded_record_patterns,
 )
+from mpcseg.verification.exposure.canary_study import CanaryStudy
+from mpcseg.verification.exposure.patterns import Pattern, is_canary, patterns_of
+from mpcseg.verification.exposure.places import places_of
+from mpcseg.verification.exposure.report import Report
+from mpcseg.verification.exposure.run import search_study
+from mpcseg.verification.exposure.search import Search
+from tests.adversarial import talking_key
 from tests.adversarial.table import show
 
 pytestmark = pytest.mark.processes
 
-Array = NDArray[np.float64]
-
-FEATURES = (
-    FeatureSpec(name="visits", lower=0, upper=400),
-    FeatureSpec(name="money", transform="log1p", lower=0, upper=9000),
-)
-KNOWN_TO_KEY = "known to the key node"
-MPCSEG = [sys.executable, "-m", "mpcseg"]
-TALKING_KEY = [sys.executable, "-m", "tests.adversarial.talking_key"]
+TABLES = canary_tables(40, 1)
+SCRIPTS = Path(__file__).parent
 
 
-def customers(name: str, seed: int) -> Customers:
-    """Forty customers whose every number has all the digits that a double can have."""
-    rng = np.random.default_rng(seed)
-    kind = rng.integers(0, 2, (40, 1))
-    values = np.where(kind, [280.0, 5000.0], [90.0, 400.0]) * rng.uniform(0.7, 1.3, (40, 2))
-    return Customers(tuple(f"{name}-{i}" for i in range(40)), values)
+def script(name: str, argument: object) -> list[str]:
+    """A program of the tests; -P, so that it imports nothing that lies beside it."""
+    return [sys.executable, "-P", str(SCRIPTS / name), str(argument)]
 
 
-@dataclass
-class Study:
-    """The processes of one study, and what to look for in them."""
-
-    workspace: Workspace
-    parties: dict[str, Customers]
-    logs: Path
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.commands = Commands(self.workspace)
-        self.values = self.logs / "told-by-the-key-node"
-
-    def start(self, name: str, command: Sequence[str], program: Sequence[str] = MPCSEG) -> None:
-        """Start a command; what it prints goes to two files of that name."""
-        with self.log(name, "out").open("wb") as out, self.log(name, "err").open("wb") as err:
-            self.processes[name] = subprocess.Popen(
-                [*program, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=Path(__file__).parents[2],  # where the tests can be imported
-            )
-
-    def log(self, name: str, stream: str) -> Path:
-        return self.logs / f"{name}.{stream}"
-
-    def pids(self, name: str) -> list[int]:
-        return process_tree(self.processes[name].pid)
-
-    def wait_report(self, name: str, seconds: float = 120.0, **wanted: object) -> dict[str, Any]:
-        """Return the first report of a command that has these fields."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.processes[name].poll() in (None, 0):
-            for line in self.log(name, "out").read_text().splitlines():
-                report = json.loads(line) if line.endswith("}") else {}
-                if wanted.items() <= report.items():
-                    return report
-            time.sleep(0.02)
-        raise AssertionError((name, wanted, self.log(name, "err").read_text()))
-
-    def wait_end(self, name: str, seconds: float = 120.0) -> None:
-        status = self.processes[name].wait(seconds)
-        assert status == 0, self.log(name, "err").read_text()
-
-    def scanner(self) -> Scanner:
-        """Finds every record, and what the key node encrypted, decrypted or concluded so far."""
-        values = [v for line in talking_key.told(self.values) for v in line if is_canary(v)]
-        patterns = patterns_of(KNOWN_TO_KEY, np.array([values]))
-        for name, party in self.parties.items():
-            scaled = [f.scale(party.values[:, j]) for j, f in enumerate(FEATURES)]
-            patterns += patterns_of(f"{name}'s record", party.values)
-            patterns += patterns_of(f"{name}'s scaled record", np.column_stack(scaled))
-        return Scanner(patterns)
+def record(party: str, row: int) -> float:
+    return float(TABLES.parties[party].values[row, 1])
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    parties = {"alder": customers("a", 1), "birch": customers("b", 2)}
-    tables = DealtTables("id", FEATURES, parties)
-    shape = StudyShape(n_clusters=2, n_rounds=3, seed=0, epsilon="none")
-    workspace = make_workspace(tmp_path / "study", tables, shape, workers=1)
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    made = Study(workspace, parties, logs)
-    yield made
-    for process in made.processes.values():
-        if process.poll() is None:
-            for pid in process_tree(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.wait()
+def run(
+    folder: Path,
+    programs: Mapping[str, Sequence[str]],
+    told: Path | None = None,
+    without: Sequence[str] = (),
+) -> Report:
+    folder.mkdir(mode=0o700)
+    study = CanaryStudy(folder, TABLES, 0, programs)
+    began = time.monotonic()
+    study.run(SilentProgress())
+    more: list[Pattern] = []
+    if told is not None:
+        values = [v for line in talking_key.told(told) for v in line if is_canary(v)]
+        more = patterns_of(RESULT, np.array([values]))
+    assert len(study.memory["hub"]) == 4
+    assert all(len(copies) >= 2 for copies in study.memory["hub"].values())
+    assert study.crashed is not None
+    assert "Segmentation fault" in (study.logs / places.CRASH_LOG).read_text()
+    summary = json.loads(study.workspace.compute.summary.read_text())
+    assert summary["worker_restarts"] == 1
+    seconds = time.monotonic() - began
+    return search_study(
+        study, folder, TABLES.parties, seconds, SilentProgress(), more=more, without=without
+    )
 
 
-def in_memory(pids: Sequence[int], scanner: Scanner) -> list[Exposure]:
-    return [found for pid in pids for found in scanner.in_process(pid)]
-
-
-def of(owner: str, found: Sequence[Exposure]) -> list[Exposure]:
-    return [exposure for exposure in found if exposure.name.startswith(owner)]
-
-
-def test_where_numbers_are_in_a_study_and_where_not(study: Study) -> None:
-    workspace, commands = study.workspace, study.commands
-    study.start("compute", commands.serve())
-    listening = study.wait_report("compute", report="event", kind="listening")
-    commands.address = listening["facts"]["address"]
-    study.start("key", [str(study.values), *commands.key()], TALKING_KEY)
-    for party in workspace.parties:
-        study.start(party.name, commands.party(party))
-
-    # In the second lloyd round: admission and moments are rounds 0 and 1.
-    study.wait_report("compute", report="start", task="round 3")
-    pids = {name: study.pids(name) for name in ("compute", "key", "alder")}
-    assert len(pids["compute"]) >= 2, "the compute node has workers"
-    hub = workspace.compute.path
-    with stopped([pid for tree in pids.values() for pid in tree]):
-        scanner = study.scanner()
-        assert scanner.in_files(hub) == []
-        assert in_memory(pids["compute"], scanner) == []
-        with_key = in_memory(pids["key"], scanner)
-        assert of("alder", with_key) + of("birch", with_key) == []
-        with_alder = in_memory(pids["alder"], scanner)
-        assert of(KNOWN_TO_KEY, with_alder) + of("birch", with_alder) == []
-        # What belongs there is found, by the same scanner: some of the last sums and hyperplanes
-        # at least, and all 160 numbers of a party's records.
-        assert len(of(KNOWN_TO_KEY, with_key)) > 4
-        assert len(of("alder", with_alder)) >= 160
-        planted = hub / "storage" / "planted"
-        planted.write_bytes(study.parties["birch"].values[:2].tobytes())
-        assert len(of("birch", scanner.in_files(hub))) == 4
-        planted.unlink()
-    n_scanned = sum(map(len, pids.values()))
-
-    # The results are sealed and fetched; the compute node goes on serving them.
-    for name in ("key", "alder", "birch"):
-        study.wait_end(name)
-    for party in workspace.parties:
-        study.start(f"results of {party.name}", commands.results(party))
-        study.wait_end(f"results of {party.name}")
-    scanner = study.scanner()
-    pids["compute"] = study.pids("compute")
-    with stopped(pids["compute"]):
-        assert scanner.in_files(hub) == []
-        assert in_memory(pids["compute"], scanner) == []
-
-    study.start("close", commands.close())
-    study.wait_end("close")
-    study.wait_end("compute")
-    assert (hub / "summary.json").exists()
-    assert scanner.in_files(hub) == []
-    for stream in ("out", "err"):
-        assert scanner.names(study.log("compute", stream).read_bytes()) == set()
-    left_with_key = scanner.in_files(workspace.key.path)
-    assert of("alder", left_with_key) + of("birch", left_with_key) == []
-    assert scanner.names(workspace.closing_record.read_bytes()) == set()
-    n_values = sum(map(len, talking_key.told(study.values)))
+def test_where_numbers_are_in_a_study_and_where_not(tmp_path: Path) -> None:
+    told = tmp_path / "told-by-the-key-node"
+    report = run(tmp_path / "run", {"notary": script("talking_key.py", told)}, told)
+    assert [outcome.found for outcome in report.outcomes] == [()] * len(report.outcomes)
+    report.verify()
+    of = {outcome.place: outcome for outcome in report.outcomes}
+    # What belongs there is found: some of the last sums and hyperplanes at least, and every
+    # number of a party's records, original and scaled, and every identifier.
+    assert of[places.KEY_MEMORY].allowed > 4
+    assert of["alder's memory"].allowed >= 160
+    assert of["birch's memory"].allowed >= 160
+    assert all(outcome.control for outcome in report.outcomes)
+    assert all(outcome.n_bytes for outcome in report.outcomes)
+    assert of[places.INSIDE].n_bytes > 20e6, "keys, blocks, hyperplanes and sums"
+    assert of[places.OUTSIDE].n_bytes > 2 * of[places.INSIDE].n_bytes, "both ends, TLS on top"
+    n_values = sum(map(len, talking_key.told(told)))
     show(
         f"exposure: {n_values} sums and hyperplanes, 320 record values",
         "none",
-        f"none where it must not be, in {n_scanned} processes, storage and logs",
+        f"none where it must not be, in {report.n_bytes / 1e6:,.0f} MB",
     )
+
+
+def test_every_leak_of_a_run_is_found_by_its_name(tmp_path: Path) -> None:
+    hub = {"memory": record("alder", 3), "file": record("alder", 4)}
+    alder = {"version": record("alder", 5)}
+    birch = {"stderr": record("birch", 6), "field": record("birch", 7)}
+    leaks = {"hub": hub, "notary": {}, "alder": alder, "birch": birch}
+    report = run(
+        tmp_path / "run",
+        {name: script("leaky.py", json.dumps(ways)) for name, ways in leaks.items()},
+        without=[places.CRASH, places.KEY_MEMORY, "alder's memory", "birch's memory"],
+    )
+    found = {
+        (outcome.place, e.pattern.kind + e.pattern.item, e.pattern.form)
+        for outcome in report.outcomes
+        for e in outcome.found
+    }
+    expected = {
+        (places.COMPUTE_MEMORY, "alder's record[3, 1]", "double, little-endian"),
+        (places.COMPUTE_DISK, "alder's record[4, 1]", "text"),
+        (places.INSIDE, "alder's record[5, 1]", "base64 of double, little-endian"),
+        (places.LOGS, "birch's record[6, 1]", "rounded text"),
+        (places.INSIDE, "birch's record[7, 1]", "double, little-endian"),
+    }
+    assert expected <= found
+    centroids = {what for place, what, _ in found if place == places.INSIDE and RESULT in what}
+    assert len(centroids) == 4, "two centroids of two features"
+    # Nothing else is accused, and nothing is seen outside TLS.
+    leaked = {what for _, what, _ in found if RESULT not in what}
+    assert leaked == {what for _, what, _ in expected}
+    assert not [place for place, _, _ in found if place == places.OUTSIDE]
+    with pytest.raises(ExposureError, match=r"wires, inside TLS: .* stands in .*") as raised:
+        report.verify()
+    shown = f"{raised.value.message} {json.dumps(report.document())}"
+    assert not [v for ways in leaks.values() for v in ways.values() if f"{v:.3f}"[:-1] in shown]
+
+
+def test_a_record_in_a_hint_to_the_others_is_found(tmp_path: Path) -> None:
+    leak = script("leaky.py", json.dumps({"hint": record("alder", 8)}))
+    study = CanaryStudy(tmp_path, TABLES, 0, {"alder": leak})
+    with pytest.raises(MpcsegError, match="a record cannot be used"):
+        study.run(SilentProgress())
+    search = Search(record_patterns(TABLES.parties), rounded_record_patterns(TABLES.parties))
+    searched = {p.name: p for p in places_of(study, tmp_path)}
+    for name in (places.INSIDE, places.LOGS):
+        found = search.place(searched[name], SilentProgress()).found
+        assert {e.pattern.kind + e.pattern.item for e in found} == {"alder's record[8, 1]"}, name
+        assert {e.pattern.form for e in found} >= {"base64 of text"}
+    assert not search.place(searched[places.OUTSIDE], SilentProgress()).found
+
+
+def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["audit", "exposure", "--keep", str(tmp_path)])
+    assert isinstance(told.exception, MpcsegError)
+    assert told.exception.message == f"{tmp_path} cannot be made: File exists"

@@ -99,7 +99,7 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
         assert passage in screen
     left = [path for path in (tmp_path / "keep" / "hub" / "storage").rglob("*") if path.is_file()]
     kept = {path.name.partition("-")[0] for path in left}
-    assert kept == {"lock", "ledger", "closing"}, "a ciphertext or key was left behind"
+    assert kept == {"lock", "ledger", "closing", "audit"}, "a ciphertext or key was left behind"
     assert json.loads((tmp_path / "keep" / "closing.json").read_text())
 
 

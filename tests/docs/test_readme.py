@@ -160,7 +160,7 @@ def test_the_study_by_hand_runs_as_it_stands(
         assert labels["segment"].nunique() > 1
     left = [path for path in (tmp_path / expected["storage"]).rglob("*") if path.is_file()]
     kept = {path.name.partition("-")[0] for path in left}
-    assert kept == {"lock", "ledger", "closing"}, "ciphertexts stay behind"
+    assert kept == {"lock", "ledger", "closing", "audit"}, "ciphertexts stay behind"
 
 
 def test_the_package_map_lists_every_room() -> None:

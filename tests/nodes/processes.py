@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mpcseg.errors import MpcsegError
+from mpcseg.nodes.party import run_party
 from mpcseg.nodes.progress import SilentProgress
 
 # Live gRPC threads do not survive a fork; a server that has only imported everything has none, and
@@ -78,6 +79,8 @@ def spawn(
 ) -> NodeProcess:
     """Start a node in a process; ``progress`` is its last positional argument."""
     folder.mkdir(parents=True)
+    if node is run_party:
+        options.setdefault("audit", folder / "audit")
     report, outcome = folder / "report", folder / "outcome"
     process = _CONTEXT.Process(
         target=_run, args=(node, arguments, options, Reporter(report, deadly), outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import NodeRole
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.compute import serve_compute
@@ -125,8 +128,18 @@ class Running:
         return outcome
 
 
+_SCRATCH = tempfile.TemporaryDirectory(prefix="mpcseg-tests-")
+
+
+def audit_folder() -> Path:
+    """A new folder for a node's audit log; gone when the tests end."""
+    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+
+
 def run(node: Callable[..., Any], *arguments: Any, **options: Any) -> Running:
     """Start a node in a thread; ``progress`` is the last positional argument of all of them."""
+    if node is run_party:
+        options.setdefault("audit", audit_folder())
     progress = Recorder()
     outcome: list[Any] = []
 
@@ -150,6 +163,9 @@ def start_compute(nodes: Nodes, storage: Path, **options: Any) -> tuple[Running,
     return running, str(running.progress.facts("listening")[0]["address"])
 
 
+NODE_ROLES: dict[Role, NodeRole] = {Role.KEY: "key", Role.PARTY: "party", Role.COMPUTE: "compute"}
+
+
 def connect(
     nodes: Nodes,
     own: Identity,
@@ -164,6 +180,7 @@ def connect(
     options = {
         "parameter_digest": study_plan(nodes.spec).digest,
         "progress": Recorder(),
+        "log": AuditLog(audit_folder(), spec or nodes.spec, own, NODE_ROLES[role]),
         "patience": 1.0,
         **options,
     }
@@ -198,7 +215,7 @@ def run_study(nodes: Nodes, folder: Path, cohorts: list[Cohort], **options: Any)
     compute, address = start_compute(nodes, folder / "storage", **options)
     key = run(run_key, nodes.spec, nodes.key, address, folder / "key")
     parties = [
-        run(run_party, nodes.spec, own, address, cohort)
+        run(run_party, nodes.spec, own, address, cohort, audit=folder / "audit")
         for own, cohort in zip(nodes.parties, cohorts, strict=True)
     ]
     return Ran(

@@ -196,7 +196,7 @@ def test_a_node_in_a_role_that_is_not_its_own(nodes: Nodes, storage: Path) -> No
     quiet = Recorder()
     cohort = make_cohort(10, 2, 0)
     calls = (
-        lambda: run_party(nodes.spec, nodes.key, "127.0.0.1:1", cohort, quiet),
+        lambda: run_party(nodes.spec, nodes.key, "127.0.0.1:1", cohort, quiet, audit=storage),
         lambda: run_key(nodes.spec, nodes.parties[0], "127.0.0.1:1", storage, quiet),
         lambda: serve_compute(nodes.spec, nodes.key, "127.0.0.1:0", storage, 1, quiet),
     )

@@ -72,13 +72,16 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
                     key.abort(StudyAbortedError("enough"))
     assert type(running.error()) is StudyAbortedError
     # Keys, blocks, releases and the engine's own files have all been seen.
-    files = {place.removesuffix(".new") for place, is_folder in walker.modes if not is_folder}
+    files = {place for place, is_folder in walker.modes if not is_folder}
+    files = {place.removesuffix(".new").removesuffix("-journal") for place in files}
     assert files == {
         "lock",
         f"ledger-{nodes.spec.digest[:16]}.json",
+        f"audit-{nodes.spec.digest[:16]}-compute-hub.sqlite",
         "study/key-keeper",
         "study/party-party-a",
         "study/releases",
+        "study/evidence",
         "study/engine",
     }
     for (place, is_folder), modes in walker.modes.items():
@@ -86,4 +89,6 @@ def test_folders_and_files_of_the_compute_node_are_for_its_owner_only(tmp_path: 
     # What outlives the study: the ledger and the closing record.
     left = {path.name: stat.S_IMODE(path.stat().st_mode) for path in storage.iterdir()}
     digest = nodes.spec.digest[:16]
-    assert left == dict.fromkeys(("lock", f"ledger-{digest}.json", f"closing-{digest}.json"), 0o600)
+    log = f"audit-{digest}-compute-hub.sqlite"
+    names = ("lock", log, f"ledger-{digest}.json", f"closing-{digest}.json")
+    assert left == dict.fromkeys(names, 0o600)

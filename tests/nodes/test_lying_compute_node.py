@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from mpcseg.audit.log import AuditLog
 from mpcseg.errors import KeyFingerprintError, ProtocolError
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.planning import study_plan
@@ -21,6 +22,7 @@ from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import (
     KEYS_PURPOSE,
+    AllPartiesReady,
     Event,
     KeyAttestation,
     KeysReady,
@@ -30,9 +32,9 @@ from mpcseg.wire.events import (
     ResultsReady,
     attested_bytes,
 )
-from mpcseg.wire.v1 import blob_pb2, compute_pb2_grpc, event_pb2, round_pb2, session_pb2
+from mpcseg.wire.v1 import audit_pb2, blob_pb2, compute_pb2_grpc, event_pb2, round_pb2, session_pb2
 from tests.nodes.material import Material, make_material
-from tests.nodes.studies import Nodes, Recorder, make_cohort
+from tests.nodes.studies import Nodes, Recorder, audit_folder, make_cohort
 
 
 class Liar(compute_pb2_grpc.ComputeNodeServicer):
@@ -46,6 +48,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self._first = first
         self._committed = threading.Event()
         self.study = ""
+        self.log: AuditLog | None = None
         self.n_uploads = 0
         self.aborts: list[str] = []
 
@@ -59,7 +62,9 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
             yield convert.event_to_wire(number, event, self.study)
         while context.is_active():
             if self._committed.wait(0.1):
-                yield convert.event_to_wire(len(events) + 1, ResultsReady(), self.study)
+                last = (AllPartiesReady(1), ResultsReady())
+                for number, event in enumerate(last, start=len(events) + 1):
+                    yield convert.event_to_wire(number, event, self.study)
                 return
 
     def Download(self, request: Any, context: Any) -> Iterator[blob_pb2.DownloadReply]:  # noqa: N802
@@ -81,6 +86,16 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self._committed.set()
         return round_pb2.CommitReply(study_digest=self.study)
 
+    def GetCheckpoint(self, request: Any, context: Any) -> audit_pb2.GetCheckpointReply:  # noqa: N802
+        assert self.log is not None
+        head = convert.checkpoint_to_wire(self.log.checkpoint())
+        return audit_pb2.GetCheckpointReply(study_digest=self.study, checkpoint=head)
+
+    def LeaveCheckpoint(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> audit_pb2.LeaveCheckpointReply:
+        return audit_pb2.LeaveCheckpointReply(study_digest=self.study)
+
     def Abort(self, request: Any, context: Any) -> session_pb2.AbortReply:  # noqa: N802
         self.aborts.append(request.reason.code)
         return session_pb2.AbortReply(study_digest=self.study)
@@ -90,6 +105,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
 def serving(nodes: Nodes, liar: Liar) -> Iterator[str]:
     """Serve with the compute node's own identity over mutual TLS."""
     known = b"".join(node.certificate_pem for node in (nodes.key, *nodes.parties))
+    liar.log = AuditLog(audit_folder(), nodes.spec, nodes.compute, "compute")
     with ThreadPoolExecutor(8) as pool:
         server = grpc.server(pool)
         compute_pb2_grpc.add_ComputeNodeServicer_to_server(liar, server)
@@ -113,7 +129,15 @@ def take_part(nodes: Nodes, liar: Liar) -> list[str]:
     progress = Recorder()
     with serving(nodes, liar) as address:
         cohort = make_cohort(40, 2, 0)
-        run_party(nodes.spec, nodes.parties[0], address, cohort, progress, patience=2.0)
+        run_party(
+            nodes.spec,
+            nodes.parties[0],
+            address,
+            cohort,
+            progress,
+            audit=audit_folder(),
+            patience=2.0,
+        )
     return progress.messages
 
 

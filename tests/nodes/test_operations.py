@@ -46,6 +46,7 @@ from tests.nodes.studies import (
     Nodes,
     Ran,
     Recorder,
+    audit_folder,
     connect,
     make_cohort,
     run_study,
@@ -427,7 +428,14 @@ class Finished:
     folder: Path
 
     def fetch(self, own: Identity) -> bytes:
-        return fetch_results(self.nodes.spec, own, self.ran.address, Recorder(), patience=0.3)
+        return fetch_results(
+            self.nodes.spec,
+            own,
+            self.ran.address,
+            Recorder(),
+            audit=audit_folder(),
+            patience=0.3,
+        )
 
     def fetch_of(self, own: Identity, recipient: str) -> bytes:
         request = blob_pb2.FetchResultRequest(

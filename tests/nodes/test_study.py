@@ -55,7 +55,8 @@ def test_a_study_from_tables_to_segments(nodes: Nodes, tmp_path: Path) -> None:
     served = ran.closed(nodes)
     digest = nodes.spec.digest[:16]
     left = {path.name for path in (tmp_path / "storage").rglob("*")}
-    assert left == {"lock", f"ledger-{digest}.json", f"closing-{digest}.json"}
+    log = f"audit-{digest}-compute-hub.sqlite"
+    assert left == {"lock", log, f"ledger-{digest}.json", f"closing-{digest}.json"}
 
     records = np.concatenate([cohort.records for cohort in cohorts])
     assert found.result.n_records == pytest.approx(90, abs=0.1)
@@ -83,7 +84,14 @@ def test_parties_that_share_a_block(tmp_path: Path) -> None:
     nodes = make_nodes(most_records=50)
     cohorts = [make_cohort(50, 2, 1), make_cohort(20, 2, 2)]
     with pytest.raises(TooManyRecordsError):
-        run_party(nodes.spec, nodes.parties[0], "127.0.0.1:1", make_cohort(51, 2, 1), Recorder())
+        run_party(
+            nodes.spec,
+            nodes.parties[0],
+            "127.0.0.1:1",
+            make_cohort(51, 2, 1),
+            Recorder(),
+            audit=tmp_path,
+        )
     ran = run_study(nodes, tmp_path, cohorts)
     result = ran.key.result
     assert result.n_records == pytest.approx(70, abs=0.1)

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from mpcseg.wire.v1 import audit_pb2 as mpcseg_dot_v1_dot_audit__pb2
 from mpcseg.wire.v1 import blob_pb2 as mpcseg_dot_v1_dot_blob__pb2
 from mpcseg.wire.v1 import closing_pb2 as mpcseg_dot_v1_dot_closing__pb2
 from mpcseg.wire.v1 import event_pb2 as mpcseg_dot_v1_dot_event__pb2
@@ -29,13 +30,13 @@ from mpcseg.wire.v1 import round_pb2 as mpcseg_dot_v1_dot_round__pb2
 from mpcseg.wire.v1 import session_pb2 as mpcseg_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mpcseg/v1/compute.proto\x12\tmpcseg.v1\x1a\x14mpcseg/v1/blob.proto\x1a\x17mpcseg/v1/closing.proto\x1a\x15mpcseg/v1/event.proto\x1a\x15mpcseg/v1/round.proto\x1a\x17mpcseg/v1/session.proto2\xec\x06\n\x0b\x43omputeNode\x12\x34\n\x04Join\x12\x16.mpcseg.v1.JoinRequest\x1a\x14.mpcseg.v1.JoinReply\x12\x39\n\x05Watch\x12\x17.mpcseg.v1.WatchRequest\x1a\x15.mpcseg.v1.StudyEvent0\x01\x12<\n\x06Upload\x12\x18.mpcseg.v1.UploadRequest\x1a\x16.mpcseg.v1.UploadReply(\x01\x12\x42\n\x08\x44ownload\x12\x1a.mpcseg.v1.DownloadRequest\x1a\x18.mpcseg.v1.DownloadReply0\x01\x12I\n\x0bPublishKeys\x12\x1d.mpcseg.v1.PublishKeysRequest\x1a\x1b.mpcseg.v1.PublishKeysReply\x12:\n\x06\x43ommit\x12\x18.mpcseg.v1.CommitRequest\x1a\x16.mpcseg.v1.CommitReply\x12\x43\n\tOpenRound\x12\x1b.mpcseg.v1.OpenRoundRequest\x1a\x19.mpcseg.v1.OpenRoundReply\x12:\n\x06\x46inish\x12\x18.mpcseg.v1.FinishRequest\x1a\x16.mpcseg.v1.FinishReply\x12U\n\x0fReportDestroyed\x12!.mpcseg.v1.ReportDestroyedRequest\x1a\x1f.mpcseg.v1.ReportDestroyedReply\x12\x37\n\x05\x41\x62ort\x12\x17.mpcseg.v1.AbortRequest\x1a\x15.mpcseg.v1.AbortReply\x12H\n\x0b\x46\x65tchResult\x12\x1d.mpcseg.v1.FetchResultRequest\x1a\x18.mpcseg.v1.DownloadReply0\x01\x12@\n\x08Withdraw\x12\x1a.mpcseg.v1.WithdrawRequest\x1a\x18.mpcseg.v1.WithdrawReply\x12\x46\n\nCloseStudy\x12\x1c.mpcseg.v1.CloseStudyRequest\x1a\x1a.mpcseg.v1.CloseStudyReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mpcseg/v1/compute.proto\x12\tmpcseg.v1\x1a\x15mpcseg/v1/audit.proto\x1a\x14mpcseg/v1/blob.proto\x1a\x17mpcseg/v1/closing.proto\x1a\x15mpcseg/v1/event.proto\x1a\x15mpcseg/v1/round.proto\x1a\x17mpcseg/v1/session.proto2\x94\x08\n\x0b\x43omputeNode\x12\x34\n\x04Join\x12\x16.mpcseg.v1.JoinRequest\x1a\x14.mpcseg.v1.JoinReply\x12\x39\n\x05Watch\x12\x17.mpcseg.v1.WatchRequest\x1a\x15.mpcseg.v1.StudyEvent0\x01\x12<\n\x06Upload\x12\x18.mpcseg.v1.UploadRequest\x1a\x16.mpcseg.v1.UploadReply(\x01\x12\x42\n\x08\x44ownload\x12\x1a.mpcseg.v1.DownloadRequest\x1a\x18.mpcseg.v1.DownloadReply0\x01\x12I\n\x0bPublishKeys\x12\x1d.mpcseg.v1.PublishKeysRequest\x1a\x1b.mpcseg.v1.PublishKeysReply\x12:\n\x06\x43ommit\x12\x18.mpcseg.v1.CommitRequest\x1a\x16.mpcseg.v1.CommitReply\x12\x43\n\tOpenRound\x12\x1b.mpcseg.v1.OpenRoundRequest\x1a\x19.mpcseg.v1.OpenRoundReply\x12:\n\x06\x46inish\x12\x18.mpcseg.v1.FinishRequest\x1a\x16.mpcseg.v1.FinishReply\x12U\n\x0fReportDestroyed\x12!.mpcseg.v1.ReportDestroyedRequest\x1a\x1f.mpcseg.v1.ReportDestroyedReply\x12O\n\rGetCheckpoint\x12\x1f.mpcseg.v1.GetCheckpointRequest\x1a\x1d.mpcseg.v1.GetCheckpointReply\x12U\n\x0fLeaveCheckpoint\x12!.mpcseg.v1.LeaveCheckpointRequest\x1a\x1f.mpcseg.v1.LeaveCheckpointReply\x12\x37\n\x05\x41\x62ort\x12\x17.mpcseg.v1.AbortRequest\x1a\x15.mpcseg.v1.AbortReply\x12H\n\x0b\x46\x65tchResult\x12\x1d.mpcseg.v1.FetchResultRequest\x1a\x18.mpcseg.v1.DownloadReply0\x01\x12@\n\x08Withdraw\x12\x1a.mpcseg.v1.WithdrawRequest\x1a\x18.mpcseg.v1.WithdrawReply\x12\x46\n\nCloseStudy\x12\x1c.mpcseg.v1.CloseStudyRequest\x1a\x1a.mpcseg.v1.CloseStudyReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcseg.v1.compute_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPUTENODE']._serialized_start=157
-  _globals['_COMPUTENODE']._serialized_end=1033
+  _globals['_COMPUTENODE']._serialized_start=180
+  _globals['_COMPUTENODE']._serialized_end=1224
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from mpcseg.wire.v1 import audit_pb2 as _audit_pb2
 from mpcseg.wire.v1 import blob_pb2 as _blob_pb2
 from mpcseg.wire.v1 import closing_pb2 as _closing_pb2
 from mpcseg.wire.v1 import event_pb2 as _event_pb2

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from mpcseg.wire.v1 import audit_pb2 as mpcseg_dot_v1_dot_audit__pb2
 from mpcseg.wire.v1 import blob_pb2 as mpcseg_dot_v1_dot_blob__pb2
 from mpcseg.wire.v1 import closing_pb2 as mpcseg_dot_v1_dot_closing__pb2
 from mpcseg.wire.v1 import event_pb2 as mpcseg_dot_v1_dot_event__pb2
@@ -84,6 +85,16 @@ class ComputeNodeStub:
                 '/mpcseg.v1.ComputeNode/ReportDestroyed',
                 request_serializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.SerializeToString,
                 response_deserializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/GetCheckpoint',
+                request_serializer=mpcseg_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_audit__pb2.GetCheckpointReply.FromString,
+                _registered_method=True)
+        self.LeaveCheckpoint = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/LeaveCheckpoint',
+                request_serializer=mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointReply.FromString,
                 _registered_method=True)
         self.Abort = channel.unary_unary(
                 '/mpcseg.v1.ComputeNode/Abort',
@@ -175,6 +186,20 @@ class ComputeNodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCheckpoint(self, request, context):
+        """Any node, when all blocks are complete: the head of the compute node's audit log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LeaveCheckpoint(self, request, context):
+        """Any node: the head of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Abort(self, request, context):
         """Any node: the study is aborted.
         """
@@ -250,6 +275,16 @@ def add_ComputeNodeServicer_to_server(servicer, server):
                     servicer.ReportDestroyed,
                     request_deserializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.FromString,
                     response_serializer=mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=mpcseg_dot_v1_dot_audit__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_audit__pb2.GetCheckpointReply.SerializeToString,
+            ),
+            'LeaveCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaveCheckpoint,
+                    request_deserializer=mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointReply.SerializeToString,
             ),
             'Abort': grpc.unary_unary_rpc_method_handler(
                     servicer.Abort,
@@ -517,6 +552,60 @@ class ComputeNode:
             '/mpcseg.v1.ComputeNode/ReportDestroyed',
             mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedRequest.SerializeToString,
             mpcseg_dot_v1_dot_closing__pb2.ReportDestroyedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/GetCheckpoint',
+            mpcseg_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+            mpcseg_dot_v1_dot_audit__pb2.GetCheckpointReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaveCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/LeaveCheckpoint',
+            mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointRequest.SerializeToString,
+            mpcseg_dot_v1_dot_audit__pb2.LeaveCheckpointReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -166,7 +166,7 @@ def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "mpcseg", "party", "run", "--study", str(study),
          "--identity", str(tmp_path / "alder"), "--address", "127.0.0.1:9", "--id-column", "id",
-         "--data", str(tmp_path / "customers.csv")],
+         "--data", str(tmp_path / "customers.csv"), "--audit", str(tmp_path / "audit")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env={**os.environ, END_WITH_STDIN: "1"},
     )  # fmt: skip

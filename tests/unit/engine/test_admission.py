@@ -88,10 +88,11 @@ def run(study: Study) -> Iterator[Callable[[RoundWork], np.ndarray]]:
     def run_round(work: RoundWork) -> np.ndarray:
         steps: list[tuple[int, int]] = []
         began = time.perf_counter()
-        blobs = runner.run(engine.run_round(work, lambda *step: steps.append(step)))
+        evidence = study.folder / "evidence"
+        done = runner.run(engine.run_round(work, evidence, lambda *step: steps.append(step)))
         seconds = time.perf_counter() - began
         assert steps[-1] == (work.n_tasks, work.n_tasks)
-        found = study.decrypt(blobs)
+        found = study.decrypt(done.blobs)
         print(f"\n{seconds:.2f} s with two workers\n{np.array2string(found, precision=1)}")  # noqa: T201
         return found
 

@@ -70,6 +70,10 @@ class Study:
         columns = [x, np.ones((len(x), 1))] + ([x**2] if kind == "profile" else [])
         return (weights @ np.hstack(columns)).ravel()
 
+    @property
+    def evidence(self) -> Path:
+        return self.folder / "evidence"
+
     def decrypt(self, blobs: list[bytes]) -> np.ndarray:
         return np.array([self.secret.decrypt_slot_sum(blob) for blob in blobs])
 
@@ -96,11 +100,13 @@ def test_all_kinds_of_round(study: Study) -> None:
         for kind in ("moments", "lloyd", "profile"):
             steps: list[tuple[int, int]] = []
             work = study.work(kind)
-            blobs = await engine.run_round(work, lambda *step, seen=steps: seen.append(step))
-            found = study.decrypt(blobs)
+            done = await engine.run_round(
+                work, study.evidence, lambda *step, seen=steps: seen.append(step)
+            )
+            found = study.decrypt(done.blobs)
             assert np.abs(found - study.expected(kind)).max() < 0.01, kind
             assert steps[-1] == (work.n_tasks, work.n_tasks)
-            assert [done for done, _ in steps] == list(range(1, work.n_tasks + 1))
+            assert [finished for finished, _ in steps] == list(range(1, work.n_tasks + 1))
         assert engine.worker_restarts == 0
         assert engine.peak_rss_mb > 100
         assert not list((study.folder / "scratch").iterdir()), "intermediates stay behind"
@@ -114,9 +120,11 @@ def test_a_killed_worker_costs_a_task_not_the_round(study: Study) -> None:
             if done == 1:
                 os.kill(engine.worker_pids[0], signal.SIGKILL)
 
-        blobs = await engine.run_round(study.work("lloyd"), kill_once)
-        assert np.abs(study.decrypt(blobs) - study.expected("lloyd")).max() < 0.01
+        done = await engine.run_round(study.work("lloyd"), study.evidence, kill_once)
+        assert np.abs(study.decrypt(done.blobs) - study.expected("lloyd")).max() < 0.01
         assert engine.worker_restarts == 1
+        engine.close()
+        assert engine.worker_restarts == 1, "the node reads it in the end"
 
     run_on_engine(study, action)
 
@@ -132,7 +140,7 @@ def test_a_worker_that_always_dies_ends_the_round_in_words(study: Study) -> None
         killer = asyncio.create_task(kill_all())
         try:
             with pytest.raises(WorkerError, match="died 3 times"):
-                await engine.run_round(study.work("lloyd"), lambda *_: None)
+                await engine.run_round(study.work("lloyd"), study.evidence, lambda *_: None)
         finally:
             killer.cancel()
 
@@ -148,9 +156,9 @@ def test_a_damaged_block_ends_the_round_with_its_own_error(study: Study) -> None
         blocks = [study.blocks[0], Block((BlockFiles((bad, good), upload.presence),))]
         work = RoundWork("lloyd", 1, SIGN, K, blocks, [study.hyperplane()])
         with pytest.raises(MalformedBlobError):
-            await engine.run_round(work, lambda *_: None)
-        blobs = await engine.run_round(study.work("lloyd"), lambda *_: None)
-        assert np.abs(study.decrypt(blobs) - study.expected("lloyd")).max() < 0.01
+            await engine.run_round(work, study.evidence, lambda *_: None)
+        done = await engine.run_round(study.work("lloyd"), study.evidence, lambda *_: None)
+        assert np.abs(study.decrypt(done.blobs) - study.expected("lloyd")).max() < 0.01
 
     run_on_engine(study, action)
 
@@ -174,8 +182,8 @@ def test_parties_that_share_a_block_cost_one_and_change_nothing(
             for unused in apart.hyperplanes:
                 unused.close()
             work = RoundWork(apart.kind, 1, apart.sign, K, [Block(tuple(uploads))], planes)
-            blobs = await engine.run_round(work, lambda *_: None)
-            assert np.abs(study.decrypt(blobs) - study.expected(kind)).max() < 0.01, kind
+            done = await engine.run_round(work, study.evidence, lambda *_: None)
+            assert np.abs(study.decrypt(done.blobs) - study.expected(kind)).max() < 0.01, kind
 
     run_on_engine(study, action)
 
@@ -183,7 +191,7 @@ def test_parties_that_share_a_block_cost_one_and_change_nothing(
 def test_no_round_before_the_keys(study: Study) -> None:
     engine = Engine(PARAMETERS, study.folder / "scratch", 1)
     with pytest.raises(ProtocolError, match="evaluation keys"):
-        asyncio.run(engine.run_round(study.work("moments"), lambda *_: None))
+        asyncio.run(engine.run_round(study.work("moments"), study.evidence, lambda *_: None))
 
 
 def test_keys_that_are_not_keys_are_refused_at_the_start(study: Study) -> None:

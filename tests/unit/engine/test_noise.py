@@ -95,7 +95,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     feature, _ = BlockEncryptor(PARAMETERS, public).encrypt(block)
     loaded = unpack_ciphertext(PARAMETERS, feature, feature_shape(PARAMETERS))
     total = folder / "total"
-    worker.save_intermediate(worker.circuit.lower(loaded, 0), total)
+    worker.save_partial(worker.circuit.lower(loaded, 0), total)
     return Lab(folder, secret, worker, records, total)
 
 
@@ -176,7 +176,7 @@ def test_the_sum_comes_out_with_its_noise_in_units_of_the_sum(lab: Lab) -> None:
 
 @pytest.mark.parametrize("noise", [1, -1, 12345, -(2**40), 2**55, -(2**60)])
 def test_noise_of_either_sign_and_any_size_is_added_exactly(lab: Lab, noise: int) -> None:
-    total = lab.worker.load_intermediate(lab.total)
+    total = lab.worker.load_partial(lab.total)
     seed = bytes(64)
     plain, noised = (lab.worker.mask.release(total, seed, "sum", n) for n in (0, noise))
     assert lab.units(noised) - lab.units(plain) == noise
@@ -215,6 +215,7 @@ def test_noise_is_told_to_nobody(lab: Lab, caplog: pytest.LogCaptureFixture, cap
     assert {field.name for field in TaskReport.__dataclass_fields__.values()} == {
         "worker",
         "peak_rss_mb",
+        "digests",
     }
     assert not caplog.records
     assert capfd.readouterr() == ("", "")

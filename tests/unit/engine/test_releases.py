@@ -50,7 +50,7 @@ class Tasks(TaskGraph):
 
 def releases(done: RoundWork) -> list[ReleaseTask]:
     graph = Tasks()
-    RoundTasks(done, Path("scratch")).add_sums(graph)
+    RoundTasks(done, Path("scratch"), Path("evidence")).add_sums(graph)
     return [task for task in graph.tasks if isinstance(task, ReleaseTask)]
 
 
@@ -95,7 +95,7 @@ def test_noise_for_another_number_of_sums_is_refused() -> None:
 def test_admission_sums_one_party_at_a_time() -> None:
     """Three releases a party; none adds up files of two parties, or leaves one out."""
     graph = Tasks()
-    RoundTasks(work("admission", 0), Path("scratch")).add_sums(graph)
+    RoundTasks(work("admission", 0), Path("scratch"), Path("evidence")).add_sums(graph)
     uploads = [task for task in graph.tasks if isinstance(task, UploadTask)]
     assert len(uploads) == 4 * (D + 1)
     made = [path for task in uploads for _, path in task.terms]
@@ -113,7 +113,7 @@ def test_admission_sums_one_party_at_a_time() -> None:
 
 def test_admission_draws_other_functionals_for_each_upload_and_feature() -> None:
     graph = Tasks()
-    RoundTasks(work("admission", 0), Path("scratch")).add_sums(graph)
+    RoundTasks(work("admission", 0), Path("scratch"), Path("evidence")).add_sums(graph)
     uploads = [task for task in graph.tasks if isinstance(task, UploadTask)]
     assert len({task.label for task in uploads}) == 4
     assert len({(task.label, getattr(task, "index", None)) for task in uploads}) == 4 * (D + 1)
@@ -124,7 +124,7 @@ def test_admission_draws_other_functionals_for_each_upload_and_feature() -> None
 def test_the_norm_is_tested_where_it_says_more(radius: float | None, tested: int) -> None:
     done = replace(work("admission", 0), radius=radius)
     graph = Tasks()
-    RoundTasks(done, Path("scratch")).add_sums(graph)
+    RoundTasks(done, Path("scratch"), Path("evidence")).add_sums(graph)
     assert sum(isinstance(task, NormTask) for task in graph.tasks) == tested
     assert len(graph.tasks) == done.n_tasks
 

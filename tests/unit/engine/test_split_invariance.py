@@ -87,8 +87,8 @@ class Lab:
         work = RoundWork(
             request.kind, request.index, request.sign, K, blocks, planes, parties=parties
         )
-        blobs = await self.engine.run_round(work, lambda *_: None)
-        sums = np.array([self.secret.decrypt_slot_sum(blob) for blob in blobs])
+        done = await self.engine.run_round(work, self.folder / "evidence", lambda *_: None)
+        sums = np.array([self.secret.decrypt_slot_sum(blob) for blob in done.blobs])
         return sums.reshape(work.shape)
 
     def study(self, parts: Sequence[np.ndarray], *, share: bool) -> StudyResult:

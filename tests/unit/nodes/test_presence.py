@@ -45,6 +45,20 @@ def test_a_party_that_comes_back_as_another_process_begins_from_nothing() -> Non
     study.upload(A, header(feature(0), b"encrypted afresh"))
 
 
+def test_a_party_cannot_bring_another_cohort_once_it_has_committed() -> None:
+    study = Study()
+    keys(study)
+    study.blocks(A, 1)
+    study.commit(A, 1)
+    study.lose(A)
+    assert study.join(A, instance="process 2")
+    with pytest.raises(ProtocolError):
+        study.upload(A, header(feature(0), b"other customers"))
+    with pytest.raises(ProtocolError):
+        study.commit(A, 1, b"other manifest")
+    study.commit(A, 1)
+
+
 def test_the_same_process_comes_back_to_what_it_has_sent() -> None:
     study = Study()
     keys(study)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.log_file import read_log
+from mpcseg.audit.records import SecretKeyDestroyed
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.errors import NodeVanishedError, StudyClosedError
@@ -25,6 +30,7 @@ OWN = identity("keeper")
 class Client:
     """A compute node that hears what the key node says last."""
 
+    log: AuditLog
     heard: list[KeyDestroyed] = field(default_factory=list)
 
     def report_destroyed(self, statement: KeyDestroyed) -> None:
@@ -35,8 +41,14 @@ class Client:
 class Session:
     """As much of a session as a secret key needs."""
 
+    client: Client
     plan: StudyPlan = field(default_factory=lambda: study_plan(SPEC))
-    client: Client = field(default_factory=Client)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with AuditLog(tmp_path, SPEC, OWN, "key") as log:
+        yield Session(Client(log))
 
 
 def held(session: Session) -> Any:
@@ -52,18 +64,18 @@ def assert_destroyed(secret_key: SecretKey) -> None:
 @pytest.mark.parametrize(
     "ending", [NodeVanishedError("gone"), ValueError("inside"), KeyboardInterrupt(), SystemExit(1)]
 )
-def test_it_is_destroyed_and_said_to_be(ending: BaseException) -> None:
-    session = Session()
+def test_it_is_destroyed_and_said_to_be(session: Session, ending: BaseException) -> None:
     with pytest.raises(type(ending)), held(session) as secret_key:
         raise ending
     assert_destroyed(secret_key)
     (statement,) = session.client.heard
     verify_key_destroyed(SPEC, statement)
     assert statement.decrypted_values == 0
+    (entry,) = read_log(session.client.log.path, SPEC).entries
+    assert entry.record == SecretKeyDestroyed(**vars(statement))
 
 
-def test_at_the_regular_end_the_statement_is_made_after_it_is_gone() -> None:
-    session = Session()
+def test_at_the_regular_end_the_statement_is_made_after_it_is_gone(session: Session) -> None:
     with held(session) as secret_key:
         assert secret_key.public_key()
     assert_destroyed(secret_key)
@@ -71,7 +83,9 @@ def test_at_the_regular_end_the_statement_is_made_after_it_is_gone() -> None:
     verify_key_destroyed(SPEC, key._statement(SPEC, OWN, secret_key))
 
 
-def test_keys_that_are_made_in_vain_are_destroyed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_are_made_in_vain_are_destroyed_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[SecretKey] = []
 
     class Watched(SecretKey):
@@ -84,7 +98,6 @@ def test_keys_that_are_made_in_vain_are_destroyed_too(monkeypatch: pytest.Monkey
             raise MemoryError
 
     monkeypatch.setattr(key, "SecretKey", Watched)
-    session = Session()
     with pytest.raises(MemoryError), held(session) as secret_key:
         secret_key.public_key()
     with pytest.raises(StudyClosedError):

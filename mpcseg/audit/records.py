@@ -1,0 +1,340 @@
+"""What nodes write into their logs: one record for each thing that crosses a wire or is decrypted.
+
+Records name nodes, blobs and digests. None holds a record of a customer, a sum, a centroid, a seed
+or a key. Any node writes them; a reviewer reads them as foreign bytes, so that every field has a
+form of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+
+from mpcseg.errors import LogError
+from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.card import FROZEN, Key, NodeName
+from mpcseg.study.spec import LARGEST_INTEGER
+
+NodeRole = Literal["compute", "key", "party", "recipient"]
+"""In which role a log is kept; a recipient fetches results."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+Time = Annotated[
+    str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)
+]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER, strict=True)]
+Rho = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Signature = Annotated[Key, Field(min_length=64, max_length=64)]
+
+LONGEST_ENTRY = 4096
+"""Bytes of an entry."""
+
+
+class Began(BaseModel):
+    """A process of the node began; what follows until the next of these is its run.
+
+    Attributes:
+        version: of mpcseg.
+        tenseal: its version.
+        seal: version of SEAL inside it.
+        parameter_set: name of the planned one.
+        parameter_digest: of parameter set and noise, as compared at Join.
+    """
+
+    model_config = FROZEN
+    event: Literal["began"] = "began"
+    version: Word
+    tenseal: Word
+    seal: Word
+    parameter_set: Word
+    parameter_digest: Sha256
+
+
+class Blob(BaseModel):
+    """One blob, as it crossed a wire, was released or was decrypted.
+
+    Attributes:
+        blob: its name.
+        kind: the kind in its name.
+        round: of hyperplanes and releases; 0 otherwise.
+        n_bytes: its length.
+        sha256: its digest.
+        level: of a ciphertext; None for what is none.
+        seeded: whether the ciphertext's second polynomial travels as a seed.
+    """
+
+    model_config = FROZEN
+    blob: Word
+    kind: Word
+    round: Count = 0
+    n_bytes: Count
+    sha256: Sha256
+    level: Count | None = None
+    seeded: bool = False
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """What must be the same at both ends: name and digest."""
+        return self.blob, self.sha256
+
+
+class Sent(Blob):
+    """A blob on its way to another node; written before its first byte leaves."""
+
+    event: Literal["sent"] = "sent"
+    peer: NodeName
+    peer_role: NodeRole
+
+
+class Received(Blob):
+    """A blob from another node, complete, checked, and of the digest that was announced."""
+
+    event: Literal["received"] = "received"
+    peer: NodeName
+    peer_role: NodeRole
+
+
+class Released(Blob):
+    """Compute node: a masked slot sum that the key node may fetch; written before it can."""
+
+    event: Literal["released"] = "released"
+
+
+class Decrypted(Blob):
+    """Key node: a released ciphertext is decrypted to one number; written before it is.
+
+    Attributes:
+        own_noise: whether the key node adds noise of its own to that number.
+    """
+
+    event: Literal["decrypted"] = "decrypted"
+    own_noise: bool
+
+
+class KeysVouched(BaseModel):
+    """The key node's word for the public key: given, taken or relied on.
+
+    Attributes:
+        public_key: its SHA-256.
+        signature: the key node's organisation's.
+    """
+
+    model_config = FROZEN
+    event: Literal["keys_vouched"] = "keys_vouched"
+    public_key: Sha256
+    signature: Signature
+
+
+class BlocksCommitted(BaseModel):
+    """A party's blocks are complete.
+
+    Attributes:
+        party: whose.
+        n_blocks: how many.
+        manifest: digest of the digests of all their blobs, in order.
+    """
+
+    model_config = FROZEN
+    event: Literal["blocks_committed"] = "blocks_committed"
+    party: NodeName
+    n_blocks: Count
+    manifest: Sha256
+
+
+class RoundOpened(BaseModel):
+    """The key node asks for a round, or the compute node is asked."""
+
+    model_config = FROZEN
+    event: Literal["round_opened"] = "round_opened"
+    round: Count
+    kind: RoundKind
+    sign: tuple[Count, ...] = Field(default=(), max_length=8)
+
+
+class RoundSpent(BaseModel):
+    """A round is entered into the node's privacy ledger, before any sum of it is known.
+
+    Attributes:
+        round: its index.
+        rho: what it costs in zCDP; None where there is no noise.
+    """
+
+    model_config = FROZEN
+    event: Literal["round_spent"] = "round_spent"
+    round: Count
+    rho: Rho | None
+
+
+class RoundEvaluated(BaseModel):
+    """Compute node: a round is computed; from here on nothing of it can be changed unnoticed.
+
+    Attributes:
+        round: its index.
+        seed_commitment: hash of the round's secret seed.
+        manifest: digest of the digests of all partial sums and releases.
+        n_units: units that a sampled replay chooses from.
+        n_releases: slot sums that are released.
+    """
+
+    model_config = FROZEN
+    event: Literal["round_evaluated"] = "round_evaluated"
+    round: Count
+    seed_commitment: Sha256
+    manifest: Sha256
+    n_units: Count
+    n_releases: Count
+
+
+class Refused(BaseModel):
+    """Compute node: a call ended with an error.
+
+    Attributes:
+        peer: organisation of the certificate; empty where the study has none such.
+        call: name of the call.
+        code: of the error.
+    """
+
+    model_config = FROZEN
+    event: Literal["refused"] = "refused"
+    peer: NodeName | Literal[""]
+    call: Word
+    code: Word
+
+
+class RefusalsOmitted(BaseModel):
+    """So many calls were refused that no more of them are written down in this run."""
+
+    model_config = FROZEN
+    event: Literal["refusals_omitted"] = "refusals_omitted"
+
+
+class SecretKeyDestroyed(BaseModel):
+    """The key node's statement that the secret key is no more, given or taken.
+
+    Attributes:
+        decrypted_values: numbers that were decrypted with it.
+        time: UTC, as signed.
+        signature: the key node's organisation's.
+    """
+
+    model_config = FROZEN
+    event: Literal["secret_key_destroyed"] = "secret_key_destroyed"
+    decrypted_values: Count
+    time: Time
+    signature: Signature
+
+
+class StudyEnded(BaseModel):
+    """Compute node: everything is deleted.
+
+    Attributes:
+        reason: as in the closing record.
+        record: SHA-256 of the closing record.
+    """
+
+    model_config = FROZEN
+    event: Literal["study_ended"] = "study_ended"
+    reason: Word
+    record: Sha256
+
+
+class Checkpoint(BaseModel):
+    """What an organisation has signed about its log: so many entries, this root.
+
+    Attributes:
+        organisation: whose log.
+        role: in which it is kept.
+        size: entries.
+        root: of the Merkle tree over them.
+        time: UTC, when it was signed.
+        signature: the organisation's.
+    """
+
+    model_config = FROZEN
+    organisation: NodeName
+    role: NodeRole
+    size: Count
+    root: Sha256
+    time: Time
+    signature: Signature
+
+
+class CheckpointTaken(BaseModel):
+    """Another node's checkpoint, whose signature and consistency with its last one hold."""
+
+    model_config = FROZEN
+    event: Literal["checkpoint_taken"] = "checkpoint_taken"
+    checkpoint: Checkpoint
+
+
+Record = (
+    Began
+    | Sent
+    | Received
+    | Released
+    | Decrypted
+    | KeysVouched
+    | BlocksCommitted
+    | RoundOpened
+    | RoundSpent
+    | RoundEvaluated
+    | Refused
+    | RefusalsOmitted
+    | SecretKeyDestroyed
+    | StudyEnded
+    | CheckpointTaken
+)
+
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
+
+
+class Entry(BaseModel):
+    """A record at its place in a log.
+
+    Attributes:
+        number: 0, 1, … without gaps.
+        study: digest of the agreement.
+        time: UTC, by the node's own clock.
+        record: what happened.
+    """
+
+    model_config = FROZEN
+    number: Count
+    study: Sha256
+    time: Time
+    record: Record = Field(discriminator="event")
+
+    def canonical(self) -> bytes:
+        """The leaf of the Merkle tree: canonical JSON (RFC 8785)."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+
+def parse_entry(canonical: bytes) -> Entry:
+    """Read an entry of a foreign log.
+
+    Raises:
+        LogError: it is not the canonical form of a known record.
+    """
+    try:
+        if len(canonical) > LONGEST_ENTRY:
+            raise ValueError("too long")
+        document: Any = json.loads(canonical)
+        entry = Entry.model_validate(document)
+        is_canonical = entry.canonical() == canonical
+    except (ValueError, ValidationError, RecursionError, rfc8785.CanonicalizationError):
+        is_canonical = False
+    if not is_canonical:
+        raise LogError(
+            "an entry of an audit log is not what an entry must be",
+            "The file was changed, or written by another version of mpcseg.",
+        )
+    return entry
+
+
+def parse_record(document: Any) -> Record:
+    """Make a record of plain data; raises ``pydantic.ValidationError`` (a ``ValueError``)."""
+    return _RECORD.validate_python(document)

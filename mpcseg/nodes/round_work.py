@@ -1,0 +1,93 @@
+"""Which uploads and which noise make a round, for the compute node and whoever replays its work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpcseg.ckks.packing import SlotRange
+from mpcseg.engine import Block, BlockFiles, PartyUploads, RoundWork
+from mpcseg.nodes.blob_store import StudyFiles
+from mpcseg.nodes.roles import Caller
+from mpcseg.nodes.study_rules import RoundOrder, block_names
+from mpcseg.privacy.budget import NoisePlan
+
+
+@dataclass(frozen=True)
+class StudyUploads:
+    """What the parties of a study uploaded.
+
+    Attributes:
+        parties: every party's uploads and where in a shared block they may stand.
+        blocks: every party's blocks; those of parties that share one are added up.
+    """
+
+    parties: tuple[PartyUploads, ...]
+    blocks: tuple[Block, ...]
+
+
+def study_uploads(
+    files: StudyFiles,
+    slot_ranges: Mapping[Caller, SlotRange | None],
+    n_blocks: Mapping[Caller, int],
+    n_features: int,
+) -> StudyUploads:
+    """Sort the parties' files into what rounds work on.
+
+    Args:
+        files: of the study.
+        slot_ranges: each party's place in a shared block, in the agreement's order.
+        n_blocks: how many each party uploaded.
+        n_features: d.
+    """
+    parties = []
+    alone: list[Block] = []
+    shared: dict[int, list[BlockFiles]] = {}
+    for party, place in slot_ranges.items():
+        names = block_names(n_blocks[party], n_features)
+        paths = [files.path(party, name) for name in names]
+        uploads = [
+            BlockFiles(features=tuple(features), presence=presence)
+            for *features, presence in _rows(paths, n_features + 1)
+        ]
+        parties.append(PartyUploads(tuple(uploads), place))
+        if place is None:
+            alone.extend(Block((upload,)) for upload in uploads)
+        else:
+            shared.setdefault(place.group, []).extend(uploads)
+    blocks = alone + [Block(tuple(uploads)) for uploads in shared.values()]
+    return StudyUploads(tuple(parties), tuple(blocks))
+
+
+def _rows(paths: Sequence[Path], length: int) -> list[Sequence[Path]]:
+    return [paths[i : i + length] for i in range(0, len(paths), length)]
+
+
+def round_work(
+    order: RoundOrder,
+    n_clusters: int,
+    uploads: StudyUploads,
+    noise: NoisePlan,
+    hyperplanes: Sequence[Awaitable[Sequence[Path]]] = (),
+) -> RoundWork:
+    """Return a round as the engine runs it, with a fresh seed.
+
+    Args:
+        order: what the key node asks for.
+        n_clusters: k.
+        uploads: of the study.
+        noise: what every round's sums get.
+        hyperplanes: for each pair, resolves to its files.
+    """
+    return RoundWork(
+        kind=order.kind,
+        index=order.index,
+        sign=order.sign,
+        n_clusters=n_clusters,
+        blocks=uploads.blocks,
+        hyperplanes=hyperplanes,
+        parties=uploads.parties,
+        radius=noise.radius,
+        stds=noise.stds(order.kind, order.sign),
+    )

@@ -1,0 +1,167 @@
+"""What a reviewer was given: logs, ledgers and a closing record, found by their names.
+
+Runs at a reviewer, who may be any organisation of the study or none. Files are foreign bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from mpcseg.audit.log_file import LogFile, read_log
+from mpcseg.audit.records import Began, Entry, NodeRole, Record
+from mpcseg.errors import EvidenceError, MpcsegError
+from mpcseg.study.agreement import Agreement
+from mpcseg.study.documents import read_bytes
+from mpcseg.study.spec import StudySpec
+
+R = TypeVar("R", bound=Record)
+
+_LEDGER_BYTES = 16 << 20
+
+
+class NotThereError(Exception):
+    """A check cannot be made for want of evidence; says what is missing."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that checks look at.
+
+    Attributes:
+        agreement: of the study.
+        logs: the logs that hold together, by role and organisation.
+        broken: files that are no whole logs, with the reason.
+        ledgers: privacy ledgers that were found.
+        closing: the closing record's file; None where there is none.
+        storage: a folder of the compute node to be searched for secret keys; None for none.
+    """
+
+    agreement: Agreement
+    logs: dict[tuple[NodeRole, str], LogFile] = field(default_factory=dict)
+    broken: dict[Path, MpcsegError] = field(default_factory=dict)
+    ledgers: tuple[Path, ...] = ()
+    closing: Path | None = None
+    storage: Path | None = None
+
+    @property
+    def spec(self) -> StudySpec:
+        """What was agreed."""
+        return self.agreement.spec
+
+    def log(self, role: NodeRole, organisation: str) -> LogFile:
+        """One node's log.
+
+        Raises:
+            NotThereError: it was not given.
+        """
+        found = self.logs.get((role, organisation))
+        if found is None:
+            raise NotThereError(f"no log of the {role} node {organisation} was given")
+        return found
+
+    @property
+    def compute(self) -> LogFile:
+        """The compute node's log; raises ``NotThereError``."""
+        return self.log("compute", self.spec.compute.name)
+
+    @property
+    def key(self) -> LogFile:
+        """The key node's log; raises ``NotThereError``."""
+        return self.log("key", self.spec.key.name)
+
+    @property
+    def parties(self) -> dict[str, LogFile]:
+        """The parties' logs that were given."""
+        return {name: log for (role, name), log in self.logs.items() if role == "party"}
+
+    def missing_parties(self) -> list[str]:
+        """Parties whose logs were not given."""
+        return [party.name for party in self.spec.parties if party.name not in self.parties]
+
+
+def collect(
+    agreement: Agreement, places: Iterable[Path], closing: Path | None, storage: Path | None
+) -> Evidence:
+    """Find and read everything in some files and folders.
+
+    Args:
+        agreement: of the study; logs of others are passed over in folders.
+        places: files and folders, which are searched with all below them.
+        closing: the closing record, if it does not stand in a folder.
+        storage: the compute node's storage folder, if it is to be searched for secret keys.
+
+    Raises:
+        EvidenceError: a place does not exist, two logs are of one node, or there is no log at all.
+    """
+    digits = agreement.spec.digest[:16]
+    found = Evidence(agreement, closing=closing, storage=storage)
+    ledgers, closings = [], [closing] if closing else []
+    for path in _files(places):
+        if path.name.startswith(f"audit-{digits}-") and path.suffix == ".sqlite":
+            _add(found, path)
+        elif path.name in ("ledger.json", f"ledger-{digits}.json"):
+            ledgers.append(path)
+        elif path.name == f"closing-{digits}.json":
+            closings.append(path)
+    if not found.logs and not found.broken:
+        raise EvidenceError(
+            f"no audit log of the study '{agreement.spec.name}' was found",
+            f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
+        )
+    return Evidence(
+        agreement, found.logs, found.broken, tuple(ledgers), next(iter(closings), None), storage
+    )
+
+
+def _files(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        if not place.exists():
+            raise EvidenceError(f"{place} does not exist", "Check the path.")
+        if place.is_dir():
+            yield from sorted(path for path in place.rglob("*") if path.is_file())
+        else:
+            yield place
+
+
+def _add(evidence: Evidence, path: Path) -> None:
+    try:
+        log = read_log(path, evidence.spec)
+    except MpcsegError as error:
+        evidence.broken[path] = error
+        return
+    known = evidence.logs.setdefault((log.role, log.organisation), log)
+    if known is log:
+        return
+    longer, shorter = sorted((known, log), key=lambda one: len(one.entries), reverse=True)
+    if longer.tree.root(len(shorter.entries)) != shorter.tree.root():
+        raise EvidenceError(
+            f"{known.path} and {path} are two different logs of one node",
+            "One of them was rewritten. Ask the organisation which one it stands by, and why.",
+        )
+    evidence.logs[log.role, log.organisation] = longer
+
+
+def read_ledger(path: Path) -> bytes:
+    """A privacy ledger's file."""
+    return read_bytes(path, "the privacy ledger", limit=_LEDGER_BYTES)
+
+
+def records_of(entries: Iterable[Entry], kind: type[R]) -> list[R]:
+    """The records of one kind, in order."""
+    return [entry.record for entry in entries if isinstance(entry.record, kind)]
+
+
+def runs_of(log: LogFile) -> list[tuple[Entry, ...]]:
+    """The entries of each process of a node: from one ``Began`` to the next.
+
+    Raises:
+        EvidenceError: the log does not begin with one.
+    """
+    starts = [entry.number for entry in log.entries if isinstance(entry.record, Began)]
+    if log.entries and (not starts or starts[0] != 0) and log.role != "recipient":
+        raise EvidenceError(f"{log} does not begin with the start of its node")
+    ends = [*starts[1:], len(log.entries)]
+    return [log.entries[start:end] for start, end in zip(starts, ends, strict=True)]
