@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint test demo bench stubs
+FUZZ_SECONDS ?= 60
+.PHONY: help venv lint test fuzz demo bench stubs
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +34,9 @@ lint: $(STAMP)  ## check style, types, the layers of the architecture and the ge
 
 test: $(STAMP)  ## run every test
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP)  ## fuzz every parser of foreign bytes and a running node, FUZZ_SECONDS for each
+	$(BIN)/python -m tests.fuzz.long --seconds $(FUZZ_SECONDS)
 
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo

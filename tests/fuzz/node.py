@@ -49,7 +49,7 @@ _ENDING = ("Abort", "CloseStudy", "Withdraw")
 """Calls that may end the study by right: they get no session, or no signature, that holds."""
 
 _CALL_SECONDS = 20.0
-_SECONDS_PER_NODE = 120.0
+_SECONDS_PER_NODE = 60.0
 _QUIET_SECONDS = 0.05  # of a watch, which ends by itself with the study only
 
 
@@ -70,14 +70,17 @@ class NodeUnderFire:
         nodes: the study.
         material: real keys and a real block of it.
         seed: of all that is sent.
+        published: whether the keys are there already, so that blocks are looked at.
 
     Attributes:
         answers: how often each kind of answer came, by error code or gRPC status.
         findings: what must not be, with the bytes that brought it about.
     """
 
-    def __init__(self, folder: Path, nodes: Nodes, material: Material, seed: int) -> None:
-        self._nodes, self._material = nodes, material
+    def __init__(
+        self, folder: Path, nodes: Nodes, material: Material, seed: int, *, published: bool
+    ) -> None:
+        self._nodes, self._material, self._published = nodes, material, published
         self._random = random.Random(seed)
         limits = {"patience": 86_400.0, "arrival": 86_400.0}
         address = ("127.0.0.1:0", folder / "storage", 1)
@@ -93,6 +96,8 @@ class NodeUnderFire:
         }
         self.answers: Counter[str] = Counter()
         self.findings: dict[str, bytes] = {}
+        if published:
+            self._publish()
 
     def _caller(self, own: Identity) -> _Caller:
         channel = open_channel(self._nodes.spec, own, self._address)
@@ -141,7 +146,9 @@ class NodeUnderFire:
     def _upload(self, caller: _Caller) -> Iterator[bytes]:
         """A stream that is nearly an upload: another blob, header, order, or end than announced."""
         source = self._random
-        name = source.choice(list(self._blobs))
+        keys = [name for name in self._blobs if name not in self._material.block]
+        own = keys if caller is self._callers[0] else [*self._material.block]
+        name = source.choice(own if source.random() < 0.9 else list(self._blobs))
         blob = self._blobs[name]
         if source.random() < 0.6:
             script = mutate_script(source, b"")
@@ -214,10 +221,10 @@ class NodeUnderFire:
         if self._random.random() < 0.5:
             data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + mutate_bytes(self._random, data)
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 5.0) as raw:
-            line = self._handshaken(raw) if inside_tls else raw
-            line.settimeout(0.2)
-            line.sendall(data)
-            line.recv(4096)
+            with contextlib.closing(self._handshaken(raw) if inside_tls else raw) as line:
+                line.settimeout(0.2)
+                line.sendall(data)
+                line.recv(4096)
         self.answers["garbage"] += 1
 
     def _handshaken(self, raw: socket.socket) -> socket.socket:
@@ -244,12 +251,16 @@ class NodeUnderFire:
 
     def serve_honest_ones(self) -> None:
         """Have the key node publish its keys and a party upload and commit a block."""
-        with connect(self._nodes, self._nodes.key, self._address, patience=10.0) as key:
-            key._session = self._callers[0].session
-            self._material.publish(key)
+        if not self._published:
+            self._publish()
         with connect(self._nodes, self._nodes.parties[1], self._address) as party:
             party.join()
             self._material.send_block(party)
+
+    def _publish(self) -> None:
+        with connect(self._nodes, self._nodes.key, self._address, patience=10.0) as key:
+            key._session = self._callers[0].session
+            self._material.publish(key)
 
     def internal_errors(self) -> list[str]:
         """What the node itself took for a defect of mpcseg."""
@@ -260,9 +271,8 @@ class NodeUnderFire:
         """End the node."""
         for caller in self._callers:
             caller.channel.close()
-        self.node.process.terminate()
-        self.node.process.join(30.0)
         self.node.process.kill()
+        self.node.process.join()
 
 
 def main(name: str, seconds: float, output: Path) -> None:
@@ -275,7 +285,7 @@ def main(name: str, seconds: float, output: Path) -> None:
     while time.monotonic() < ends:
         seed += 1
         with tempfile.TemporaryDirectory() as folder:
-            fired = NodeUnderFire(Path(folder), nodes, material, seed)
+            fired = NodeUnderFire(Path(folder), nodes, material, seed, published=seed % 2 == 0)
             try:
                 _fire_at(fired, watch, min(ends, time.monotonic() + _SECONDS_PER_NODE))
             except Exception as error:
