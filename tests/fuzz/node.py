@@ -28,9 +28,10 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mpcseg import __version__
+from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.compute import serve_compute
-from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.planning import plan_of, study_plan
 from mpcseg.nodes.transport import open_channel
 from mpcseg.study.identity import Identity
 from mpcseg.wire import conversions as convert
@@ -81,6 +82,7 @@ class NodeUnderFire:
         self, folder: Path, nodes: Nodes, material: Material, seed: int, *, published: bool
     ) -> None:
         self._nodes, self._material, self._published = nodes, material, published
+        self._parameters = plan_of(nodes.spec).parameters
         self._random = random.Random(seed)
         limits = {"patience": 86_400.0, "arrival": 86_400.0}
         address = ("127.0.0.1:0", folder / "storage", 1)
@@ -151,8 +153,7 @@ class NodeUnderFire:
         name = source.choice(own if source.random() < 0.9 else list(self._blobs))
         blob = self._blobs[name]
         if source.random() < 0.6:
-            script = mutate_script(source, b"")
-            blob = edited(blob, script)
+            blob = self._spoilt(name, blob)
         header = blob_pb2.UploadHeader(
             study_digest=self._nodes.spec.digest,
             session=caller.session,
@@ -179,6 +180,19 @@ class NodeUnderFire:
                 for m in messages
             ]
         )
+
+    def _spoilt(self, name: BlobName, blob: bytes) -> bytes:
+        """A blob after an edit; keys that are still keys would take the place of the real ones."""
+        changed = edited(blob, mutate_script(self._random, b""))
+        loads = {
+            BlobKind.PUBLIC_KEY: load_public_key,
+            BlobKind.RELINEARISATION_KEYS: load_relinearisation_keys,
+        }
+        if name.kind in loads:
+            with contextlib.suppress(MpcsegError):
+                loads[name.kind](self._parameters, changed)
+                return blob
+        return changed
 
     def _call(self, caller: _Caller, method: MethodDescriptor, requests: Iterator[bytes]) -> bool:
         sent = list(requests)
@@ -220,11 +234,14 @@ class NodeUnderFire:
         data = self._random.randbytes(self._random.choice((1, 24, 3000)))
         if self._random.random() < 0.5:
             data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + mutate_bytes(self._random, data)
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 5.0) as raw:
-            with contextlib.closing(self._handshaken(raw) if inside_tls else raw) as line:
-                line.settimeout(0.2)
-                line.sendall(data)
-                line.recv(4096)
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((host, int(port)), 5.0) as raw,
+            contextlib.closing(self._handshaken(raw) if inside_tls else raw) as line,
+        ):
+            line.settimeout(0.2)
+            line.sendall(data)
+            line.recv(4096)
         self.answers["garbage"] += 1
 
     def _handshaken(self, raw: socket.socket) -> socket.socket:
