@@ -7,6 +7,7 @@ import typer
 from mpcseg.cli.audit_dpia import dpia
 from mpcseg.cli.audit_exposure import exposure
 from mpcseg.cli.audit_replay import replay
+from mpcseg.cli.audit_show import show
 from mpcseg.cli.audit_verify import verify
 
 app = typer.Typer(
@@ -16,4 +17,5 @@ app = typer.Typer(
 app.command("verify")(verify)
 app.command("replay")(replay)
 app.command("exposure")(exposure)
+app.command("show")(show)
 app.command("dpia")(dpia)
