@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -293,8 +293,8 @@ def _private_keys(path: Path, content: bytes, passphrase: str | None) -> list[An
     password = _password(path, content, passphrase)
     try:
         keys = [serialization.load_pem_private_key(block, password) for block in blocks]
-    # Broken, or of a foreign kind; or some with, some without a passphrase.
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    # Broken, of a foreign kind or a wrong length; or some with, some without a passphrase.
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         if password is not None:
             raise PassphraseError(
                 f"the private keys {path} do not open with this passphrase", _GIVE_PASSPHRASE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,15 +178,25 @@ def test_a_certificate_with_text_around_it_is_refused_in_words(tmp_path: Path) -
         load_identity(tmp_path)
 
 
-def test_a_private_key_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("06072a8648ce3d0201", "06072a8648ce3d0200"),  # P-256, as a kind unheard of
+        ("06032b6570", "06032b656f"),  # Ed25519, as an X448 key that is too short
+    ],
+)
+def test_a_private_key_of_another_kind_is_refused_in_words(
+    tmp_path: Path, kind: str, other: str
+) -> None:
     new_identity("hub", tmp_path, ["127.0.0.1"])
     path = tmp_path / PRIVATE_KEYS_FILE
-    begin, _, rest = path.read_bytes().partition(b"-----BEGIN PRIVATE KEY-----\n")
-    body, end, rest = rest.partition(b"-----END PRIVATE KEY-----")
-    elliptic_curve = bytes.fromhex("06072a8648ce3d0201")
-    der = base64.b64decode(body).replace(elliptic_curve, elliptic_curve[:-1] + b"\0")
-    head = begin + b"-----BEGIN PRIVATE KEY-----\n"
-    path.write_bytes(head + base64.b64encode(der) + b"\n" + end + rest)
+    content = path.read_bytes()
+    for body in re.findall(rb"KEY-----\n([^-]*)-----END", content):
+        der = base64.b64decode(body)
+        changed = der.replace(bytes.fromhex(kind), bytes.fromhex(other))
+        content = content.replace(body, base64.b64encode(changed) + b"\n")
+    assert content != path.read_bytes()
+    path.write_bytes(content)
     with pytest.raises(ConfigError, match="not a file of private keys"):
         load_identity(tmp_path)
 
