@@ -165,12 +165,14 @@ def presence_product(
         outside: ρ', which the function weighs down over the party's own slots.
         own: the party's slots of this block.
     """
-    weighed = outside.copy()
-    weighed[own] *= PRESENCE_WEIGHT
+    inside = np.zeros_like(outside)
+    inside[own] = outside[own]
     p = circuit.lower(presence, SUM_LEVEL)
-    product = _times_absence(circuit, circuit.multiply_plain(p, functional, _FACTOR_SCALE), p)
-    linear = circuit.multiply_plain(p, weighed, product.scale / p.scale)
-    return _amplified(circuit, circuit.add(product, linear))
+    total = _times_absence(circuit, circuit.multiply_plain(p, functional, _FACTOR_SCALE), p)
+    for rho, weight in ((inside, PRESENCE_WEIGHT), (outside - inside, 1.0)):
+        if rho.any():
+            total = circuit.add(total, _linear(circuit, p, rho, weight, total.scale))
+    return _amplified(circuit, total)
 
 
 def padding_product(
@@ -198,9 +200,22 @@ def padding_product(
     total = _times_absence(circuit, weighed, p)
     weight = IMAGINARY_AMPLIFICATION / AMPLIFICATION
     for x, tau in zip(low, imaginary, strict=True):
-        turned = np.asarray(1j * weight * tau.real, np.complex128)
-        total = circuit.add(total, circuit.multiply_plain(x, turned, total.scale / x.scale))
+        turned = np.asarray(1j * tau.real, np.complex128)
+        total = circuit.add(total, _linear(circuit, x, turned, weight, total.scale))
     return _amplified(circuit, total)
+
+
+def _linear(
+    circuit: Circuit, z: Encrypted, functional: Functional, weight: float, scale: float
+) -> Encrypted:
+    """weight·ρ·z at ``scale``, in two factors.
+
+    A vector is encoded by a Fourier transform in floating point, whose last bits differ between
+    processors. At :data:`_FACTOR_SCALE` they are far below what is rounded away, at a scale of 2⁵¹
+    they are not, and a replay on another machine would get other bits. A number is encoded exactly.
+    """
+    weighed = circuit.multiply_plain(z, functional, _FACTOR_SCALE)
+    return circuit.multiply_scalar(weighed, weight, scale / weighed.scale)
 
 
 def _times_absence(circuit: Circuit, z: Encrypted, presence: Encrypted) -> Encrypted:

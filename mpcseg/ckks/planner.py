@@ -31,14 +31,14 @@ from mpcseg.ckks.parameters import (
     max_levels,
     parameter_set,
 )
-from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes
+from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, partial_bytes
 from mpcseg.ckks.sign import evaluate_sign
 from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import PlanError
 from mpcseg.reference.admission import CONVENTION
 from mpcseg.reference.hyperplanes import DOMAIN_SLACK, cluster_pairs
-from mpcseg.reference.rounds import RoundKind, sums_shape
+from mpcseg.reference.rounds import RoundKind, block_groups, sums_shape
 from mpcseg.reference.sign import sign_for
 
 SHARP = (7, 15)
@@ -220,6 +220,38 @@ class Plan:
     def release_bytes(self, columns: int) -> int:
         """From the compute node to the key node, each round."""
         return columns * ciphertext_bytes(self.parameters, SLOT_SUM_SHAPE)
+
+    def evidence_bytes(self, kind: RoundKind, *, norm: bool = False) -> int:
+        """Partial sums of one round, which the compute node keeps until the study is closed.
+
+        Args:
+            kind: of the round.
+            norm: whether admission tests an agreed radius too.
+        """
+        low = partial_bytes(self.parameters, 0, 2)
+        product = partial_bytes(self.parameters, SUM_LEVEL, 3)
+        d = self.n_features
+        if kind == "admission":
+            return self.n_uploads * ((d + norm + 1) * low + 2 * product)
+        groups = len(block_groups(self.n_blocks))
+        if kind == "moments":
+            return groups * ((1 + d) * low + d * (d + 1) // 2 * product)
+        return groups * self.n_sums(kind) * product
+
+    def kept_bytes(self, *, norm: bool = False) -> int:
+        """Of all rounds, on the compute node's disk until the study is closed: what a replay needs.
+
+        Hyperplanes, partial sums and releases; uploads and keys come on top.
+
+        Args:
+            norm: whether admission tests an agreed radius too.
+        """
+        kinds: list[RoundKind] = ["admission", "moments", *["lloyd"] * self.n_rounds, "profile"]
+        planes = (self.n_rounds + 1) * self.hyperplane_bytes(self.sharp)
+        return planes + sum(
+            self.evidence_bytes(kind, norm=norm) + self.release_bytes(self.n_sums(kind))
+            for kind in kinds
+        )
 
     def precision(self, sign: tuple[int, ...] | None = None, seed: int = 0) -> list[Precision]:
         """Predicted errors of distance, sign and weight, by simulation of the noise."""

@@ -135,7 +135,9 @@ def _show(made: Plan, console: Console, *, has_records: bool, has_blunt_rounds: 
     console.print(
         f"The parties send {plain(upload / 1e6)} MB per block, once: "
         f"{plain(made.n_uploads * upload / 1e6)} MB in "
-        f"all. The key node decrypts at most {made.decrypted_values:,} sums and nothing else.",
+        f"all. On its disk the compute node keeps {plain(made.kept_bytes() / 1e6)} MB of evidence "
+        "of its rounds until the study is closed. The key node decrypts at most "
+        f"{made.decrypted_values:,} sums and nothing else.",
         highlight=False,
     )
 

@@ -16,10 +16,7 @@ from mpcseg.ckks.slot_sum import new_seed
 from mpcseg.engine.admission import PartyUploads, UploadTask, upload_tasks
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
-from mpcseg.reference.rounds import ADMISSION_RULES, RoundKind, sums_shape
-
-MOST_UNITS = 16
-"""Groups that blocks are added up in, at most: it bounds the evidence that a round leaves."""
+from mpcseg.reference.rounds import ADMISSION_RULES, RoundKind, block_groups, sums_shape
 
 _FIRST_STAGE, _SUM_STAGE, _RELEASE_STAGE = range(3)
 
@@ -90,10 +87,8 @@ class RoundWork:
         return len(self.hyperplanes) * len(self.blocks) + self.n_clusters * (groups + 1)
 
     def groups(self) -> list[range]:
-        """Indices of the blocks whose sums are added up in one task, at most MOST_UNITS groups."""
-        n = len(self.blocks)
-        size = max(1, math.ceil(n / MOST_UNITS))
-        return [range(i, min(i + size, n)) for i in range(0, n, size)]
+        """Indices of the blocks whose sums are added up in one task."""
+        return block_groups(len(self.blocks))
 
 
 @dataclass(frozen=True)

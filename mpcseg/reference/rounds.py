@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 RoundKind = Literal["admission", "moments", "lloyd", "profile"]
 
 ADMISSION_RULES = ("bounds", "presence", "padding")
 """What an admission round's three sums of a party test, in their order."""
+
+MOST_UNITS = 16
+"""Groups that blocks are added up in, at most: it bounds the evidence that a round leaves."""
+
+
+def block_groups(n_blocks: int) -> list[range]:
+    """Indices of the blocks whose sums are added up into one partial sum. Any node."""
+    size = max(1, math.ceil(n_blocks / MOST_UNITS))
+    return [range(i, min(i + size, n_blocks)) for i in range(0, n_blocks, size)]
 
 
 def sums_shape(

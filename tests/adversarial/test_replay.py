@@ -15,8 +15,10 @@ import pytest
 from rich.console import Console
 
 from mpcseg.cli.audit_replay import print_replay
-from mpcseg.engine.evidence import SEED_FILE
+from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE
 from mpcseg.errors import ConfigError, EvidenceError, ReplayError
+from mpcseg.nodes.blob_store import StudyFiles
+from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.progress import SilentProgress
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.verification.computed import ComputedStudy
@@ -102,6 +104,19 @@ def test_an_honest_study_passes_sampled_and_the_chance_to_miss_is_told(
     assert sum(one.n_releases for one in found.rounds) == 49
     with pytest.raises(ConfigError, match="no round 4"):
         verify_replay(spec, study, storage, SilentProgress(), rounds=[4])
+
+
+def test_the_plan_says_how_much_evidence_is_kept(finished: Finished) -> None:
+    """To the byte, but for manifests and seeds."""
+    root = StudyFiles(finished.storage).root
+    kept = [
+        path.stat().st_size
+        for pattern in ("evidence/*/*", "releases/*", "key-*/hyperplane-*")
+        for path in root.glob(pattern)
+        if path.name not in (MANIFEST_FILE, SEED_FILE)
+    ]
+    assert sum(kept) == study_plan(finished.nodes.spec).circuit.kept_bytes()
+    assert sum(path.stat().st_size for path in root.glob("evidence/*/manifest.json")) < 50_000
 
 
 # --- evidence that is not what was committed to (steps 1 to 3) -------------------------------
