@@ -52,7 +52,7 @@ def errors(keys: Keys) -> dict[str, np.ndarray]:
     clear_signs = sign_for(SIGN)(clear_t)
     clear_weight = np.prod((1 + clear_signs[pairs_of_cluster(0, K)]) / 2, axis=0)
     released = [
-        keys.secret.decrypt_slot_sum(keys.mask.release(s, bytes(64), str(i)))
+        keys.secret.decrypt_slot_sum(keys.mask.release(s, bytes(64), str(i)), s.scale)
         for i, s in enumerate(sums)
     ]
     return {

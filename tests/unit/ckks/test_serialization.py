@@ -168,8 +168,10 @@ def test_wrong_lengths_levels_and_scales_are_refused(small_keys: Keys, blob: byt
             unpack_ciphertext(parameters, wrong, shape)
     with pytest.raises(MalformedBlobError):
         unpack_ciphertext(parameters, blob, CiphertextShape(1))
-    with pytest.raises(MalformedBlobError, match="scale"):
-        unpack_ciphertext(parameters, blob, shape, scale=2.0**30)
+    unpack_ciphertext(parameters, blob, shape, scale=TARGET_SCALE)
+    for scale in (2.0**30, TARGET_SCALE * (1 + 1e-15)):
+        with pytest.raises(MalformedBlobError, match="scale"):
+            unpack_ciphertext(parameters, blob, shape, scale=scale)
 
 
 def test_a_transparent_ciphertext_is_refused(small_keys: Keys, blob: bytes) -> None:

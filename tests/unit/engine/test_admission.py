@@ -13,7 +13,7 @@ import pytest
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.slot_sum import SEED_BYTES
-from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork
+from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork, release_scales
 from tests.unit.ckks.admitted import encrypt_rows, honest_rows, largest_limits
 from tests.unit.ckks.conftest import Keys, make_keys
 
@@ -68,7 +68,11 @@ class Study:
         return RoundWork("admission", 0, (), 2, [], parties=parties, stds=stds, seed=seed)
 
     def decrypt(self, blobs: list[bytes]) -> np.ndarray:
-        values = [self.keys.secret.decrypt_slot_sum(blob) for blob in blobs]
+        scales = release_scales(
+            PARAMETERS, "admission", (), n_clusters=2, n_features=D, n_parties=len(blobs) // 3
+        )
+        decrypt = self.keys.secret.decrypt_slot_sum
+        values = [decrypt(*release) for release in zip(blobs, scales, strict=True)]
         return np.array(values).reshape(-1, 3)
 
 
