@@ -22,6 +22,7 @@ from mpcseg.ckks.key_material import (
     load_relinearisation_keys,
     refuse_secret_key,
 )
+from mpcseg.ckks.parameters import TARGET_SCALE
 from mpcseg.ckks.serialization import (
     CiphertextShape,
     ciphertext_bytes,

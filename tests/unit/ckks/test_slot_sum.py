@@ -36,7 +36,8 @@ def slots(small_keys: Keys) -> np.ndarray:
 def test_the_sum_comes_out(small_keys: Keys, slots: np.ndarray) -> None:
     blob = small_keys.mask.release(encrypt(small_keys, slots), os.urandom(SEED_BYTES), "sum")
     before = small_keys.secret.decrypted_values
-    assert small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE) == pytest.approx(slots.sum(), abs=1e-3)
+    found = small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE)
+    assert found == pytest.approx(slots.sum(), abs=1e-3)
     assert small_keys.secret.decrypted_values == before + 1
 
 
@@ -61,8 +62,8 @@ def test_negative_and_large_sums_come_out(small_keys: Keys) -> None:
         for _ in range(10):  # 8192 · 2^10: a sum over 8 million records
             total = small_keys.circuit.double(total)
         blob = small_keys.mask.release(total, os.urandom(SEED_BYTES), "sum")
-        expected = value * len(row) * 1024
-        assert small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE) == pytest.approx(expected, rel=1e-6)
+        found = small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE)
+        assert found == pytest.approx(value * len(row) * 1024, rel=1e-6)
 
 
 def test_coefficients_helper_reads_seals_order(small_keys: Keys) -> None:

@@ -55,5 +55,6 @@ def test_sums_of_one_round_do_not_all_have_one_scale() -> None:
         scales = release_scales(
             plan.parameters, kind, sign, n_clusters=3, n_features=2, n_parties=2
         )
-        groups = [[i for i, s in enumerate(scales) if s == scale] for scale in dict.fromkeys(scales)]
+        different = dict.fromkeys(scales)
+        groups = [[i for i, s in enumerate(scales) if s == scale] for scale in different]
         assert groups == alike
