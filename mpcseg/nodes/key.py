@@ -301,12 +301,6 @@ class _KeyNode:
             records.append(logbook.decrypted(header, blob, own_noise=std > 0))
         self._session.client.log.append(*records)
 
-    def _stds(self, request: RoundRequest) -> list[float]:
-        """Noise of this node's own on every sum (docs/protocol.md section 7)."""
-        noise = self._session.plan.noise
-        stds: list[float] = noise.stds(request.kind, request.sign).ravel().tolist()
-        return stds if noise.own_draw else [0.0] * len(stds)
-
     def _scales(self, request: RoundRequest) -> list[float]:
         """The scales that the round's releases must state (section 6)."""
         plan = self._session.plan
@@ -319,6 +313,12 @@ class _KeyNode:
             n_parties=len(self._spec.parties),
             radius=plan.noise.radius,
         )
+
+    def _stds(self, request: RoundRequest) -> list[float]:
+        """Noise of this node's own on every sum (docs/protocol.md section 7)."""
+        noise = self._session.plan.noise
+        stds: list[float] = noise.stds(request.kind, request.sign).ravel().tolist()
+        return stds if noise.own_draw else [0.0] * len(stds)
 
     def upload_results(self, sealed: Mapping[str, bytes]) -> None:
         """Hand every recipient's sealed results to the compute node, which cannot read them."""
