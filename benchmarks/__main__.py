@@ -13,16 +13,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import precision, privacy, round_cost
+from benchmarks import precision, privacy, round_cost, verification
 
 OUT = Path(__file__).parent / "out"
 
 
 def main() -> None:
     """Run the usual benchmarks, or those named."""
-    every = {"round-cost": round_cost.run, "precision": precision.run, "privacy": privacy.run}
+    every = {
+        "round-cost": round_cost.run,
+        "precision": precision.run,
+        "privacy": privacy.run,
+        "verification": verification.run,
+    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    usual = ("round-cost", "precision")  # privacy takes ten minutes
+    usual = ("round-cost", "precision")  # privacy and verification take ten minutes each
     parser.add_argument(
         "names", nargs="*", choices=[*every, []], help=f"default: {' and '.join(usual)}"
     )

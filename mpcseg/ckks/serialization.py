@@ -293,6 +293,20 @@ def unpack_ciphertext(
     return Encrypted(ciphertext, shape.level, _scale_of(blob))
 
 
+def read_residues(
+    parameters: ParameterSet, blob: bytes, shape: CiphertextShape
+) -> tuple[NDArray[np.uint32], float]:
+    """Check a foreign ciphertext and return its residues, (2, primes, N), and its scale. Any node.
+
+    SEAL has no part in it. Errors are those of :func:`verify_ciphertext`; only for ciphertexts
+    without a seed.
+    """
+    verify_ciphertext(parameters, blob, shape)
+    words = np.frombuffer(blob, "<u4", offset=_residues_at(shape))
+    degree = parameters.poly_modulus_degree
+    return words.reshape(2, parameters.n_primes(shape.level), degree), _scale_of(blob)
+
+
 # --- partial sums --------------------------------------------------------------------------
 
 

@@ -149,5 +149,12 @@ def slot_sum_units(parameters: ParameterSet, residues: Residues) -> int:
         int(row.sum()) * pow(degree, -1, prime) % prime
         for row, prime in zip(residues, (q0, q1), strict=True)
     )
+    return signed_units(parameters, (a0, a1))
+
+
+def signed_units(parameters: ParameterSet, residues: tuple[int, int]) -> int:
+    """The integer next to zero that has these residues modulo the two bottom primes. Any node."""
+    q0, q1 = parameters.primes[:BOTTOM_PRIMES]
+    a0, a1 = residues
     coefficient = a0 + q0 * ((a1 - a0) * pow(q0, -1, q1) % q1)
     return coefficient - q0 * q1 if coefficient > q0 * q1 // 2 else coefficient

@@ -6,6 +6,7 @@ import typer
 
 from mpcseg.cli.audit_dpia import dpia
 from mpcseg.cli.audit_exposure import exposure
+from mpcseg.cli.audit_replay import replay
 from mpcseg.cli.audit_verify import verify
 
 app = typer.Typer(
@@ -13,5 +14,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("verify")(verify)
+app.command("replay")(replay)
 app.command("exposure")(exposure)
 app.command("dpia")(dpia)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +109,7 @@ def run_demo(options: DemoOptions, console: Console) -> None:
         workspace = make_workspace(folder, tables, shape, workers=options.workers)
         show_beginning(console, tables, workspace, options.workers)
         began = time.monotonic()
-        _run_nodes(workspace, console)
+        run_nodes(workspace, console)
         seconds = time.monotonic() - began
         summaries = read_summaries(workspace)
         _finish(options, console, (workspace, tables, summaries), seconds)
@@ -137,8 +137,17 @@ def _tables(options: DemoOptions) -> DealtTables:
     )
 
 
-def _run_nodes(workspace: Workspace, console: Console) -> None:
-    """Run the study from the first node's start to the closing record."""
+def run_nodes(
+    workspace: Workspace, console: Console, before_closing: Callable[[], None] = lambda: None
+) -> None:
+    """Run the study from the first node's start to the closing record.
+
+    Args:
+        workspace: all folders.
+        console: where progress is shown.
+        before_closing: called when all have their results, while the compute node still has
+            everything.
+    """
     commands = Commands(workspace)
     steps = Counter({"key run": 1, "party run": len(workspace.parties)})
     with RichProgress(console) as progress, Children() as children:
@@ -159,6 +168,7 @@ def _run_nodes(workspace: Workspace, console: Console) -> None:
                 for party in workspace.parties:
                     children.start(party, commands.results(party))
             elif report["step"] == "party results" and not steps.total():
+                before_closing()
                 children.start(workspace.key, commands.close())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,6 +59,35 @@ class BlobName:
                 return f"release-{self.round:04d}-{self.item:05d}"
             case BlobKind.RESULT:
                 return f"result-{self.item:05d}"
+
+
+_TEXT = re.compile(r"([a-z-]+?)((?:-\d+)*)")
+_PLACES: dict[BlobKind, tuple[str, ...]] = {
+    BlobKind.PUBLIC_KEY: (),
+    BlobKind.RELINEARISATION_KEYS: (),
+    BlobKind.FEATURE: ("item", "part"),
+    BlobKind.PRESENCE: ("item",),
+    BlobKind.HYPERPLANE: ("round", "item", "part"),
+    BlobKind.RELEASE: ("round", "item"),
+    BlobKind.RESULT: ("item",),
+}
+
+
+def parse_name(text: str) -> BlobName:
+    """The name that `BlobName` says as this text.
+
+    Raises:
+        ValueError: none does.
+    """
+    match = _TEXT.fullmatch(text)
+    kind = BlobKind(match[1]) if match else None
+    numbers = [int(number) for number in match[2].split("-")[1:]] if match else []
+    if kind is None or len(numbers) != len(_PLACES[kind]):
+        raise ValueError("not the name of a blob")
+    name = BlobName(kind, **dict(zip(_PLACES[kind], numbers, strict=True)))
+    if str(name) != text:
+        raise ValueError("not the name of a blob")
+    return name
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from mpcseg.audit.records import Record
 from mpcseg.ckks.circuit import Circuit, SealBackend
 from mpcseg.ckks.encryption import BlockEncryptor, feature_shape
 from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
@@ -49,11 +50,12 @@ class WatchedKey(SecretKey):
 
 @dataclass
 class ComputeNode:
-    """A compute node that has released the same three sums for each party, as many as it says."""
+    """A compute node that has released the same three sums for each party, and a log."""
 
     plan: StudyPlan
     releases: list[bytes]
     count: int = N_SUMS
+    records: list[Record] = field(default_factory=list)
 
     @property
     def client(self) -> ComputeNode:
@@ -62,6 +64,16 @@ class ComputeNode:
     @property
     def watcher(self) -> ComputeNode:
         return self
+
+    @property
+    def log(self) -> ComputeNode:
+        return self
+
+    def append(self, *records: Record) -> None:
+        self.records += records
+
+    def exchange_checkpoints(self) -> None:
+        """Say nothing: logs are compared elsewhere."""
 
     def open_round(self, *_: object) -> None:
         """Take the order."""

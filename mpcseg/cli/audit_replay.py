@@ -1,0 +1,120 @@
+"""``mpcseg audit replay``: did the compute node compute what was agreed?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mpcseg.audit.log import log_path
+from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.options import ProgressOption
+from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.errors import AuditError
+
+if TYPE_CHECKING:
+    from mpcseg.verification.replay import Replay
+
+
+def replay(  # noqa: PLR0913  each is an option of the command line
+    *,
+    agreement: Annotated[Path, typer.Argument(help="The agreement file of the study.")],
+    evidence: Annotated[
+        Path,
+        typer.Option(
+            "--evidence", help="The compute node's storage folder, or a copy of it, with its log."
+        ),
+    ],
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", help="The compute node's audit log, if it stands elsewhere."),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", help="Replay so many units, or a part (10%), drawn at random."),
+    ] = None,
+    rounds: Annotated[
+        list[int] | None, typer.Option("--round", help="Replay this round; may be repeated.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    progress: ProgressOption = ProgressMode.AUTO,
+) -> None:
+    """Compute the compute node's work once more from its ciphertexts, and compare every release.
+
+    Needs the agreement and the compute node's storage folder with its log, as it is before the
+    study is closed; no secret key, and no machine of the study. Every release of every round is
+    rebuilt from its partial sums. The partial sums are rebuilt from the parties' ciphertexts: all,
+    or with --sample those of some units.
+    """
+    from mpcseg.verification.computed import computed_study  # noqa: PLC0415  gRPC takes a while
+    from mpcseg.verification.replay import verify_replay  # noqa: PLC0415
+
+    spec = study_to_end(agreement)
+    path = log or log_path(evidence, spec, "compute", spec.compute.name)
+    console = Console()
+    try:
+        with open_progress(progress) as shown:
+            found = verify_replay(
+                spec,
+                computed_study(path, spec),
+                evidence,
+                shown,
+                workers=workers,
+                sample=sample,
+                rounds=rounds,
+            )
+    except AuditError as error:
+        if as_json:
+            typer.echo(json.dumps({"passed": False, "code": error.code, "error": error.message}))
+        raise
+    if as_json:
+        typer.echo(json.dumps({"passed": True, **dataclasses.asdict(found)}))
+    else:
+        print_replay(found, console)
+
+
+def print_replay(found: Replay, console: Console) -> None:
+    """Show what a replay found, round by round."""
+    from mpcseg.verification.replay_noise import chance_to_notice  # noqa: PLC0415  SciPy
+
+    table = Table(title="Replay of the compute node's work")
+    table.add_column("round")
+    for heading in ("units", "releases", "noise, measured / agreed", "p, size", "p, shape"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    rows = [
+        (f"{one.index} {one.kind}", f"{one.n_replayed} of {one.n_units}", one.n_releases, one.noise)
+        for one in found.rounds
+    ]
+    n_releases = sum(one.n_releases for one in found.rounds)
+    rows.append(("all", f"{found.n_replayed} of {found.n_units}", n_releases, found.noise))
+    for name, units, releases, noise in rows:
+        figures = ["none agreed", "", ""]
+        if noise is not None:
+            figures = [f"{noise.measured:.3f}", f"{noise.p_squares:.2g}", f"{noise.p_shape:.2g}"]
+        table.add_row(name, units, str(releases), *figures, "as agreed")
+    console.print(table)
+    if found.misses:
+        console.print(
+            f"{found.n_replayed} of {found.n_units} units were computed again; the chance that "
+            "a cheat is only in the others:",
+            highlight=False,
+        )
+        for number, probability in found.misses:
+            console.print(f"  in {number} of {found.n_units}: {probability:.1%}", highlight=False)
+    if found.noise is not None:
+        chances = [chance_to_notice(found.noise.n_draws, factor) for factor in (0.5, 2.0)]
+        console.print(
+            f"Noise of half the agreed size everywhere would have been noticed with a chance of "
+            f"{chances[0]:.1%}, of twice the size with {chances[1]:.1%}.",
+            highlight=False,
+        )
+    console.print(
+        f"{found.seconds:.1f} s, {found.peak_rss_mb:.0f} MB of memory at most", highlight=False
+    )
