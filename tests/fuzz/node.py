@@ -28,9 +28,10 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mpcseg import __version__
+from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.compute import serve_compute
-from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.planning import plan_of, study_plan
 from mpcseg.nodes.transport import open_channel
 from mpcseg.study.identity import Identity
 from mpcseg.wire import conversions as convert
@@ -49,7 +50,7 @@ _ENDING = ("Abort", "CloseStudy", "Withdraw")
 """Calls that may end the study by right: they get no session, or no signature, that holds."""
 
 _CALL_SECONDS = 20.0
-_SECONDS_PER_NODE = 120.0
+_SECONDS_PER_NODE = 60.0
 _QUIET_SECONDS = 0.05  # of a watch, which ends by itself with the study only
 
 
@@ -70,14 +71,18 @@ class NodeUnderFire:
         nodes: the study.
         material: real keys and a real block of it.
         seed: of all that is sent.
+        published: whether the keys are there already, so that blocks are looked at.
 
     Attributes:
         answers: how often each kind of answer came, by error code or gRPC status.
         findings: what must not be, with the bytes that brought it about.
     """
 
-    def __init__(self, folder: Path, nodes: Nodes, material: Material, seed: int) -> None:
-        self._nodes, self._material = nodes, material
+    def __init__(
+        self, folder: Path, nodes: Nodes, material: Material, seed: int, *, published: bool
+    ) -> None:
+        self._nodes, self._material, self._published = nodes, material, published
+        self._parameters = plan_of(nodes.spec).parameters
         self._random = random.Random(seed)
         limits = {"patience": 86_400.0, "arrival": 86_400.0}
         address = ("127.0.0.1:0", folder / "storage", 1)
@@ -93,6 +98,8 @@ class NodeUnderFire:
         }
         self.answers: Counter[str] = Counter()
         self.findings: dict[str, bytes] = {}
+        if published:
+            self._publish()
 
     def _caller(self, own: Identity) -> _Caller:
         channel = open_channel(self._nodes.spec, own, self._address)
@@ -141,11 +148,12 @@ class NodeUnderFire:
     def _upload(self, caller: _Caller) -> Iterator[bytes]:
         """A stream that is nearly an upload: another blob, header, order, or end than announced."""
         source = self._random
-        name = source.choice(list(self._blobs))
+        keys = [name for name in self._blobs if name not in self._material.block]
+        own = keys if caller is self._callers[0] else [*self._material.block]
+        name = source.choice(own if source.random() < 0.9 else list(self._blobs))
         blob = self._blobs[name]
         if source.random() < 0.6:
-            script = mutate_script(source, b"")
-            blob = edited(blob, script)
+            blob = self._spoilt(name, blob)
         header = blob_pb2.UploadHeader(
             study_digest=self._nodes.spec.digest,
             session=caller.session,
@@ -172,6 +180,19 @@ class NodeUnderFire:
                 for m in messages
             ]
         )
+
+    def _spoilt(self, name: BlobName, blob: bytes) -> bytes:
+        """A blob after an edit; keys that are still keys would take the place of the real ones."""
+        changed = edited(blob, mutate_script(self._random, b""))
+        loads = {
+            BlobKind.PUBLIC_KEY: load_public_key,
+            BlobKind.RELINEARISATION_KEYS: load_relinearisation_keys,
+        }
+        if name.kind in loads:
+            with contextlib.suppress(MpcsegError):
+                loads[name.kind](self._parameters, changed)
+                return blob
+        return changed
 
     def _call(self, caller: _Caller, method: MethodDescriptor, requests: Iterator[bytes]) -> bool:
         sent = list(requests)
@@ -213,8 +234,11 @@ class NodeUnderFire:
         data = self._random.randbytes(self._random.choice((1, 24, 3000)))
         if self._random.random() < 0.5:
             data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + mutate_bytes(self._random, data)
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 5.0) as raw:
-            line = self._handshaken(raw) if inside_tls else raw
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((host, int(port)), 5.0) as raw,
+            contextlib.closing(self._handshaken(raw) if inside_tls else raw) as line,
+        ):
             line.settimeout(0.2)
             line.sendall(data)
             line.recv(4096)
@@ -244,12 +268,16 @@ class NodeUnderFire:
 
     def serve_honest_ones(self) -> None:
         """Have the key node publish its keys and a party upload and commit a block."""
-        with connect(self._nodes, self._nodes.key, self._address, patience=10.0) as key:
-            key._session = self._callers[0].session
-            self._material.publish(key)
+        if not self._published:
+            self._publish()
         with connect(self._nodes, self._nodes.parties[1], self._address) as party:
             party.join()
             self._material.send_block(party)
+
+    def _publish(self) -> None:
+        with connect(self._nodes, self._nodes.key, self._address, patience=10.0) as key:
+            key._session = self._callers[0].session
+            self._material.publish(key)
 
     def internal_errors(self) -> list[str]:
         """What the node itself took for a defect of mpcseg."""
@@ -260,9 +288,8 @@ class NodeUnderFire:
         """End the node."""
         for caller in self._callers:
             caller.channel.close()
-        self.node.process.terminate()
-        self.node.process.join(30.0)
         self.node.process.kill()
+        self.node.process.join()
 
 
 def main(name: str, seconds: float, output: Path) -> None:
@@ -275,7 +302,7 @@ def main(name: str, seconds: float, output: Path) -> None:
     while time.monotonic() < ends:
         seed += 1
         with tempfile.TemporaryDirectory() as folder:
-            fired = NodeUnderFire(Path(folder), nodes, material, seed)
+            fired = NodeUnderFire(Path(folder), nodes, material, seed, published=seed % 2 == 0)
             try:
                 _fire_at(fired, watch, min(ends, time.monotonic() + _SECONDS_PER_NODE))
             except Exception as error:

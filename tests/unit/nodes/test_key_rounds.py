@@ -55,7 +55,7 @@ class ComputeNode:
     plan: StudyPlan
     releases: list[bytes]
     count: int = N_SUMS
-    records: list[Record] = field(default_factory=list)
+    records: list[Record | str] = field(default_factory=list)
 
     @property
     def client(self) -> ComputeNode:
@@ -73,7 +73,7 @@ class ComputeNode:
         self.records += records
 
     def exchange_checkpoints(self) -> None:
-        """Say nothing: logs are compared elsewhere."""
+        self.records.append("checkpoints")
 
     def open_round(self, *_: object) -> None:
         """Take the order."""
@@ -176,6 +176,21 @@ def test_the_key_nodes_ledger_is_on_disk_before_anything_is_decrypted(
     node.secret.on_decryption = look
     node.run_round()
     assert found == [["admission"]] * N_SUMS
+
+
+def test_decryptions_are_on_record_before_they_are_made_and_after_the_compute_node_is_bound(
+    make_node: Callable[..., KeyNode],
+) -> None:
+    node = make_node()
+    seen: list[list[str]] = []
+
+    def look(_: float) -> None:
+        seen.append([getattr(record, "event", str(record)) for record in node.compute.records])
+
+    node.secret.on_decryption = look
+    node.run_round()
+    noted = ["received", "decrypted"] * N_SUMS
+    assert seen == [["round_opened", "checkpoints", "round_spent", *noted]] * N_SUMS
 
 
 @pytest.mark.parametrize("count", [N_SUMS - 1, N_SUMS + 1])
