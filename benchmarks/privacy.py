@@ -132,6 +132,7 @@ def study(records: Array, noise: NoisePlan, seed: int) -> StudyResult:
         feature_names=[f"feature {j}" for j in range(records.shape[1])],
         parties={"all": math.ceil(len(records) / SLOTS)},
         slots=SLOTS,
+        most_records=len(records),
         blunt=BLUNT,
         sharp=SHARP,
         seed=seed,

@@ -27,7 +27,7 @@ from mpcseg.ckks.serialization import (
     unpack_ciphertext,
 )
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, slot_sum_units, units_per_sum
-from mpcseg.errors import MalformedBlobError, StudyClosedError
+from mpcseg.errors import StudyClosedError
 from mpcseg.privacy.noise import draw
 
 
@@ -134,31 +134,27 @@ class SecretKey:
         self._encoder.encode(value, self._parameters.ring.parms_id(level), scale, plain)
         return pack_ciphertext(self._parameters, self._key.encryptor.encrypt_symmetric(plain).save)
 
-    def decrypt_slot_sum(self, blob: bytes, own_std: float = 0.0) -> float:
+    def decrypt_slot_sum(self, blob: bytes, scale: float, own_std: float = 0.0) -> float:
         """Decrypt a released ciphertext to the one number it carries (section 6).
 
         Args:
             blob: as released by the compute node.
+            scale: that this sum has after its circuit, which the blob must state; another one
+                would change what this node's own noise weighs.
             own_std: of this node's own noise, in units of the sum; 0 draws none. It is for studies
                 whose compute node's organisation gets results and knows the noise that is in there
                 (section 7).
 
         Raises:
-            MalformedBlobError: not a slot sum, or of a scale that none has.
+            MalformedBlobError: not a slot sum, or of another scale.
             StudyClosedError: the key was destroyed.
         """
-        encrypted = unpack_ciphertext(self._parameters, blob, SLOT_SUM_SHAPE)
-        units = units_per_sum(self._parameters, encrypted.scale)
-        try:
-            noise = draw(own_std * units)
-        except ValueError:
-            raise MalformedBlobError(
-                "A slot sum states a scale at which this node's own noise cannot be drawn."
-            ) from None
+        encrypted = unpack_ciphertext(self._parameters, blob, SLOT_SUM_SHAPE, scale)
         plain = seal.Plaintext()
         # No local name for the decryptor: it would outlive `destroy` in an error's traceback.
         self._key.decryptor.decrypt(encrypted.payload, plain)
         residues = plaintext_residues(self._parameters, plain, BOTTOM_PRIMES)
         self.decrypted_values += 1
+        units = units_per_sum(self._parameters, scale)
         # On the integer: no floating-point number of the exact sum ever exists.
-        return (slot_sum_units(self._parameters, residues) + noise) / units
+        return (slot_sum_units(self._parameters, residues) + draw(own_std * units)) / units

@@ -199,7 +199,8 @@ def verify_ciphertext(
         parameters: of the study.
         blob: the bytes; their digest and sender are checked before.
         shape: what it must be.
-        scale: the scale that is agreed for this place; None takes any possible one.
+        scale: the scale that is agreed for this place, to the last bit: products and quotients
+            of primes and powers of two are the same on every machine. None takes any possible one.
 
     Raises:
         MalformedBlobError: wrong length, ring, level, form or scale, a residue beyond its prime,
@@ -207,7 +208,7 @@ def verify_ciphertext(
     """
     _verify_header(parameters, blob, shape)
     stated = _scale_of(blob)
-    if scale is not None and abs(stated / scale - 1.0) > 1e-12:
+    if scale is not None and stated != scale:
         raise MalformedBlobError("A ciphertext has another scale than agreed.")
     words = np.frombuffer(blob, "<u4", offset=_residues_at(shape))
     polynomials = _verified_residues(parameters, words, parameters.n_primes(shape.level))

@@ -9,6 +9,7 @@ again.
 from mpcseg.engine.admission import PartyUploads
 from mpcseg.engine.evaluation import Engine
 from mpcseg.engine.evidence import RoundEvidence, RoundResult
+from mpcseg.engine.release_scales import release_scales
 from mpcseg.engine.rounds import RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 
@@ -20,4 +21,5 @@ __all__ = [
     "RoundEvidence",
     "RoundResult",
     "RoundWork",
+    "release_scales",
 ]

@@ -141,7 +141,7 @@ class ReleaseTask:
             # one. A task that is run again, as its worker died, draws again; what the first run
             # wrote is overwritten before the node reads any release.
             noise = draw(std * units_per_sum(worker.parameters, finished.scale))
-            output.write_bytes(worker.mask.release(finished, self.seed, label, noise))
+            worker.save_release(finished, output, self.seed, label, noise)
 
 
 def _write_sums(worker: Worker, blocks: Iterable[list[Encrypted]], outputs: Sequence[Path]) -> None:

@@ -97,8 +97,7 @@ class Worker:
         level = ciphertext.coeff_modulus_size() - BOTTOM_PRIMES
         return Encrypted(ciphertext, level, ciphertext.scale, ciphertext.size())
 
-    @staticmethod
-    def save_intermediate(encrypted: Encrypted, path: Path) -> None:
+    def save_intermediate(self, encrypted: Encrypted, path: Path) -> None:
         """Write a ciphertext for another task of this node."""
         encrypted.payload.save(str(path))
 
@@ -117,6 +116,12 @@ class Worker:
         blob = pack_partial(self.parameters, encrypted)
         path.write_bytes(blob)
         self._digests[path.name] = hashlib.sha256(blob).hexdigest()
+
+    def save_release(
+        self, encrypted: Encrypted, path: Path, seed: bytes, label: str, noise: int
+    ) -> None:
+        """Mask a finished sum and write it for the key node; see :class:`SlotSumMask`."""
+        path.write_bytes(self.mask.release(encrypted, seed, label, noise))
 
     def take_digests(self) -> dict[str, str]:
         """Hex SHA-256 of each partial sum written since this was last called, by file name."""

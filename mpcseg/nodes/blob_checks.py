@@ -101,6 +101,7 @@ class BlobChecks:
         return SLOT_SUM_SHAPE
 
     def _scale(self, name: BlobName, shape: CiphertextShape) -> float:
+        """Of what the compute node takes in: no releases, whose scales the key node knows."""
         if name.kind is BlobKind.HYPERPLANE:
             scales = hyperplane_scales(self._parameters, shape.level)
             return scales[1 if name.part == self._n_features else 0]

@@ -22,6 +22,7 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import KeysVouched, Record, RoundOpened, RoundSpent, SecretKeyDestroyed
 from mpcseg.ckks.assignment import start_level
 from mpcseg.ckks.secret import SecretKey
+from mpcseg.engine import release_scales
 from mpcseg.errors import OutputError, ProtocolError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
@@ -111,6 +112,7 @@ def run_key(
                 # How many blocks a single party has is not the key node's to know.
                 parties={party.name: n_blocks for party in spec.parties},
                 slots=plan.circuit.parameters.slots,
+                most_records=_most_records(spec, n_blocks * plan.circuit.parameters.slots),
                 blunt=plan.circuit.blunt,
                 sharp=plan.circuit.sharp,
                 seed=spec.seed,
@@ -135,6 +137,12 @@ def run_key(
         result=result,
         sealed=sealed,
     )
+
+
+def _most_records(spec: StudySpec, slots: int) -> int:
+    """Records that all parties can have: as agreed, or as many as their blocks have slots."""
+    agreed = [most for most in spec.most_records if most is not None]
+    return min(sum(agreed), slots) if len(agreed) == len(spec.parties) else slots
 
 
 @contextmanager
@@ -278,8 +286,8 @@ class _KeyNode:
         stds = self._stds(request)
         self._note(names, blobs, stds)
         sums = [
-            self._secret_key.decrypt_slot_sum(blob, own_std=std)
-            for blob, std in zip(blobs, stds, strict=True)
+            self._secret_key.decrypt_slot_sum(blob, scale, own_std=std)
+            for blob, scale, std in zip(blobs, self._scales(request), stds, strict=True)
         ]
         self.seconds_per_round.append(time.monotonic() - began)
         return np.array(sums).reshape(shape)
@@ -292,6 +300,19 @@ class _KeyNode:
             records.append(logbook.received(header, blob, compute, "compute"))
             records.append(logbook.decrypted(header, blob, own_noise=std > 0))
         self._session.client.log.append(*records)
+
+    def _scales(self, request: RoundRequest) -> list[float]:
+        """The scales that the round's releases must state (section 6)."""
+        plan = self._session.plan
+        return release_scales(
+            plan.circuit.parameters,
+            request.kind,
+            request.sign,
+            n_clusters=self._spec.n_clusters,
+            n_features=self._spec.n_features,
+            n_parties=len(self._spec.parties),
+            radius=plan.noise.radius,
+        )
 
     def _stds(self, request: RoundRequest) -> list[float]:
         """Noise of this node's own on every sum (docs/protocol.md section 7)."""

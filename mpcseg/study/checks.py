@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcseg.errors import AdmissionError, ConstantFeatureError, TooFewRecordsError
+from mpcseg.errors import AdmissionError, ConstantFeatureError, ProtocolError, TooFewRecordsError
 from mpcseg.privacy.budget import NoisePlan
 from mpcseg.reference.moments import Moments
 from mpcseg.reference.rounds import ADMISSION_RULES
@@ -17,6 +17,8 @@ CONSTANT_VARIANCE = 1e-8
 # Error of a decrypted sum, whatever the number of records: ten times the largest seen, 4e-4 per
 # block. Divided by n it is the variance that a constant feature can seem to have.
 SUM_ERROR = 5e-3
+# Noise beyond this many standard deviations comes up once in 10^15 draws.
+NOISE_DEVIATIONS = 8.0
 
 _BROKEN = {
     "bounds": "a value, or the norm of a record, is beyond the agreed bounds",
@@ -49,6 +51,28 @@ def verify_admission(
                     "The study ends before a centroid is computed. That party has to look into its "
                     "table and its copy of the program.",
                 )
+
+
+def verify_possible_number(counted: float, most: float, std: float, round_index: int) -> None:
+    """Check that no more records are counted than there can be.
+
+    Whoever makes all sums larger makes this one larger too, and the noise beside it smaller.
+
+    Args:
+        counted: as decrypted.
+        most: records that there can be, over all parties.
+        std: of the noise in the count; 0 without noise.
+        round_index: named in the error.
+
+    Raises:
+        ProtocolError: there are more, by more than noise and one record of allowance.
+    """
+    if counted > most + 1 + NOISE_DEVIATIONS * std:
+        raise ProtocolError(
+            f"the sums of round {round_index} count more records than all parties can have",
+            "A party has brought more than its most_records, or the compute node computes "
+            "something else than was agreed.",
+        )
 
 
 def verify_enough_records(n_records: int, n_clusters: int, std: float) -> None:

@@ -22,6 +22,7 @@ is made of noised sums is in `mpcseg.study.estimation`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,7 +43,13 @@ from mpcseg.study.centroids import (
     split_largest,
     splitting_axis,
 )
-from mpcseg.study.checks import verify_admission, verify_enough_records, verify_features_vary
+from mpcseg.study.checks import (
+    NOISE_DEVIATIONS,
+    verify_admission,
+    verify_enough_records,
+    verify_features_vary,
+    verify_possible_number,
+)
 from mpcseg.study.estimation import Means, Totals, noised_means, repaired_moments, shrinkage
 from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
 from mpcseg.study.segments import Centroids, segments_from_profile
@@ -57,8 +64,6 @@ TOLERANCE = 1e-3
 BLUNT_TOLERANCE = 0.02
 # A feature this narrow in its bounds makes most |t| too small for the sign (section 4).
 NARROW_DEVIATION = 0.02
-# Noise beyond this many standard deviations comes up once in 10^15 draws.
-NOISE_DEVIATIONS = 8.0
 # In a noised study: rounds over which the final centroids are averaged, and how many of them come
 # after plain steps (docs/privacy.md).
 PLAIN_STEPS = 2
@@ -79,6 +84,7 @@ class Schedule:
         parties: blocks that each party uploaded (an upper bound will do), by name, in the order of
             the agreement; one that breaks the rules is named in the error.
         slots: of a block.
+        most_records: that all parties together can have.
         blunt: degrees of the composite sign of the early rounds.
         sharp: degrees of the composite sign of the late rounds and the profile round.
         seed: of the draw of the starting centroids; not secret.
@@ -99,6 +105,7 @@ class Schedule:
         feature_names: Sequence[str],
         parties: Mapping[str, int],
         slots: int,
+        most_records: int,
         blunt: tuple[int, ...],
         sharp: tuple[int, ...],
         seed: int,
@@ -120,6 +127,7 @@ class Schedule:
         self._k, self._d = n_clusters, len(feature_names)
         self._names = tuple(feature_names)
         self._parties, self._slots = dict(parties), slots
+        self._most_records = most_records
         self._n_rounds, self._tolerance, self._seed = n_rounds, tolerance, seed
         self._blunt, self._sharp = sign_for(blunt), sign_for(sharp)
         self._noise = noise
@@ -210,7 +218,11 @@ class Schedule:
             # |x| <= 1 and a weight is a product of k - 1 factors of at most 1 + error/2.
             error = sign_for(request.sign).error
             n_records = self._moments.n_records + NOISE_DEVIATIONS * self._count_std
-            largest = n_records * float((1 + error / 2) ** (k - 1))
+            factor = 1 + error / 2
+            largest = n_records * factor ** (k - 1)
+            # The weights of one record add up to no more than this, whatever its signs: at most
+            # one cluster has no factor under 0, where a factor is -error/2 at the least.
+            in_all = largest + n_records * k * error / 2 * factor ** (k - 2)
         # 5 % and one record of allowance for the errors of the encrypted evaluation.
         allowed = 1.05 * largest + 1 + NOISE_DEVIATIONS * self._stds(request)
         if not np.all(np.isfinite(sums)) or np.any(np.abs(sums) > allowed):
@@ -218,6 +230,12 @@ class Schedule:
                 f"the sums of round {request.index} ({request.kind}) cannot be those of records",
                 "The nodes' keys or parameters do not match, or the precision is exhausted.",
             )
+        if request.kind == "moments":
+            std = float(self._stds(request)[0])
+            verify_possible_number(float(sums[0]), self._most_records, std, request.index)
+        elif request.kind != "admission":
+            std = math.sqrt(k) * float(self._stds(request)[0, d])
+            verify_possible_number(float(sums[:, d].sum()), 1.05 * in_all, std, request.index)
         return sums
 
     def _receive_admission(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:

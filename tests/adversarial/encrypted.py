@@ -15,7 +15,7 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.planner import plan_study
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork, release_scales
 from tests.adversarial.studies import Answer, Design, KeyNode, run_schedule
 from tests.adversarial.views import Release, View
 
@@ -85,7 +85,16 @@ class EncryptedStudy:
                 stds=asked.stds,
             )
             done = await engine.run_round(work, self._folder / "evidence", lambda *_: None)
-            return np.array([self._secret.decrypt_slot_sum(blob) for blob in done.blobs])
+            scales = release_scales(
+                self._parameters,
+                asked.kind,
+                asked.sign,
+                n_clusters=self._design.n_clusters,
+                n_features=self._design.n_features,
+                n_parties=1,
+            )
+            decrypt = self._secret.decrypt_slot_sum
+            return np.array([decrypt(*pair) for pair in zip(done.blobs, scales, strict=True)])
 
         try:
             return await key_node(answer)

@@ -82,6 +82,7 @@ async def run_schedule(design: Design, answer: Answer) -> View:
         feature_names=[f"x{j}" for j in range(d)],
         parties={"party": 1},
         slots=N_SLOTS,
+        most_records=N_SLOTS,
         blunt=BLUNT,
         sharp=SHARP,
         seed=0,

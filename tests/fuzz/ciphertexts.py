@@ -21,7 +21,7 @@ from mpcseg.ckks.key_material import (
     refuse_secret_key,
     verify_public_key,
 )
-from mpcseg.ckks.parameters import ParameterSet
+from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import (
     CiphertextShape,
@@ -70,7 +70,7 @@ def _seeded() -> bytes:
 def _release() -> bytes:
     """A fresh ciphertext at level 0, where releases are."""
     encoder, plain = seal.CKKSEncoder(PARAMETERS.ring.context), seal.Plaintext()
-    encoder.encode(0.5, PARAMETERS.ring.parms_id(0), 2.0**31, plain)
+    encoder.encode(0.5, PARAMETERS.ring.parms_id(0), TARGET_SCALE, plain)
     encrypted = seal.Ciphertext()
     encryptor = seal.Encryptor(PARAMETERS.ring.context, load_public_key(PARAMETERS, _public_key()))
     encryptor.encrypt(plain, encrypted)
@@ -98,7 +98,7 @@ def _release_target(data: bytes) -> None:
     blob = edited(_release(), data)
     unpack_ciphertext(PARAMETERS, blob, SLOT_SUM_SHAPE)
     for own_std in (0.0, 3.5):
-        assert math.isfinite(secret_key().decrypt_slot_sum(blob, own_std))
+        assert math.isfinite(secret_key().decrypt_slot_sum(blob, TARGET_SCALE, own_std))
 
 
 def _public_key_target(data: bytes) -> None:

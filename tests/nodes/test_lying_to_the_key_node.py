@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mpcseg.ckks.encryption import feature_shape
-from mpcseg.ckks.parameters import BOTTOM_PRIMES, TARGET_SCALE, ParameterSet
+from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet
 from mpcseg.ckks.serialization import ciphertext_bytes, pack_residues
+from mpcseg.engine import release_scales
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, MpcsegError, ProtocolError
 from mpcseg.nodes.key import LEDGER_FILE, run_key
 from mpcseg.nodes.planning import plan_of, study_plan
@@ -76,14 +77,20 @@ def lead(nodes: Nodes, liar: LiarToKeyNode, output: Path) -> MpcsegError:
     return caught.value
 
 
-def transparent(parameters: ParameterSet) -> bytes:
+def transparent(parameters: ParameterSet, scale: float) -> bytes:
     """Of the right form; its second polynomial is zero."""
     residues = np.zeros((2, BOTTOM_PRIMES, parameters.poly_modulus_degree), np.uint64)
     residues[0] = 1
-    return pack_residues(residues, TARGET_SCALE)
+    return pack_residues(residues, scale)
 
 
-def of_another_level(parameters: ParameterSet) -> bytes:
+def of_half_the_scale(parameters: ParameterSet, scale: float) -> bytes:
+    """The sum in it counts twice, and so weighs twice as much against the key node's noise."""
+    residues = np.ones((2, BOTTOM_PRIMES, parameters.poly_modulus_degree), np.uint64)
+    return pack_residues(residues, scale / 2)
+
+
+def of_another_level(parameters: ParameterSet, _: float) -> bytes:
     """As long as an uploaded feature, which the compute node might pass on as it is."""
     return bytes(ciphertext_bytes(parameters, feature_shape(parameters)))
 
@@ -105,19 +112,29 @@ def test_another_number_of_releases_than_agreed_is_refused_and_nothing_decrypted
     ("release", "error"),
     [
         (transparent, MalformedBlobError),
+        (of_half_the_scale, MalformedBlobError),
         (of_another_level, BlobTooLargeError),
-        (lambda _: b"short", MalformedBlobError),
+        (lambda *_: b"short", MalformedBlobError),
     ],
-    ids=["transparent", "of another level", "short"],
+    ids=["transparent", "of half the scale", "of another level", "short"],
 )
 def test_a_release_of_another_form_is_not_decrypted(
     nodes: Nodes,
     tmp_path: Path,
-    release: Callable[[ParameterSet], bytes],
+    release: Callable[[ParameterSet, float], bytes],
     error: type[MpcsegError],
 ) -> None:
     agreed = len(nodes.parties) * len(ADMISSION_RULES)
-    liar = LiarToKeyNode(agreed, release(plan_of(nodes.spec).parameters))
+    spec, parameters = nodes.spec, plan_of(nodes.spec).parameters
+    bounds, *_ = release_scales(
+        parameters,
+        "admission",
+        (),
+        n_clusters=spec.n_clusters,
+        n_features=spec.n_features,
+        n_parties=len(spec.parties),
+    )
+    liar = LiarToKeyNode(agreed, release(parameters, bounds))
     assert type(lead(nodes, liar, tmp_path)) is error
     assert liar.n_decrypted == [0]
     # What might have become known is paid for.

@@ -97,7 +97,7 @@ class Findings:
     def released(self, encrypted: Encrypted) -> float:
         finished = self.keys.circuit.finish(encrypted) if encrypted.size == 3 else encrypted
         blob = self.keys.mask.release(finished, os.urandom(SEED_BYTES), "sum")
-        return self.keys.secret.decrypt_slot_sum(blob)
+        return self.keys.secret.decrypt_slot_sum(blob, finished.scale)
 
     def powers(self) -> Encrypted:
         circuit = self.keys.circuit

@@ -76,7 +76,7 @@ def used_key() -> SecretKey:
     secret.public_key()
     secret.relinearisation_keys()
     secret.encrypt_hyperplane(np.array([0.1, 0.2]), 2)
-    secret.decrypt_slot_sum(BLOB, own_std=1.0)
+    secret.decrypt_slot_sum(BLOB, TARGET_SCALE, own_std=1.0)
     return secret
 
 
@@ -102,7 +102,7 @@ def test_a_destroyed_key_does_nothing_more(small_keys: Keys) -> None:
         secret.public_key,
         secret.relinearisation_keys,
         lambda: secret.encrypt_hyperplane(np.array([0.1, 0.2]), 2),
-        lambda: secret.decrypt_slot_sum(BLOB),
+        lambda: secret.decrypt_slot_sum(BLOB, TARGET_SCALE),
     ):
         with pytest.raises(StudyClosedError, match="destroyed"):
             use()

@@ -14,6 +14,7 @@ from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.planner import plan_study
 from mpcseg.ckks.serialization import CiphertextShape, unpack_ciphertext
 from mpcseg.ckks.sign import evaluate_sign
+from mpcseg.engine import release_scales
 from mpcseg.reference.sign import sign_for
 from tests.unit.ckks.conftest import Keys
 
@@ -51,9 +52,13 @@ def errors(keys: Keys) -> dict[str, np.ndarray]:
     clear_t = planes[:, :-1] @ block[:-1] + planes[:, -1:]
     clear_signs = sign_for(SIGN)(clear_t)
     clear_weight = np.prod((1 + clear_signs[pairs_of_cluster(0, K)]) / 2, axis=0)
+    # At the scales of the first cluster as the key node predicts them.
+    scales = release_scales(
+        keys.parameters, "lloyd", SIGN, n_clusters=K, n_features=D, n_parties=1
+    )[: D + 1]
     released = [
-        keys.secret.decrypt_slot_sum(keys.mask.release(s, bytes(64), str(i)))
-        for i, s in enumerate(sums)
+        keys.secret.decrypt_slot_sum(keys.mask.release(total, bytes(64), str(i)), scale)
+        for i, (total, scale) in enumerate(zip(sums, scales, strict=True))
     ]
     return {
         "distance": np.concatenate([keys.slots(x) for x in t]) - clear_t.ravel(),

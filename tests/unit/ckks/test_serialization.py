@@ -23,6 +23,7 @@ from mpcseg.ckks.key_material import (
     load_relinearisation_keys,
     refuse_secret_key,
 )
+from mpcseg.ckks.parameters import TARGET_SCALE
 from mpcseg.ckks.serialization import (
     CiphertextShape,
     ciphertext_bytes,
@@ -171,8 +172,10 @@ def test_wrong_lengths_levels_and_scales_are_refused(small_keys: Keys, blob: byt
             unpack_ciphertext(parameters, wrong, shape)
     with pytest.raises(MalformedBlobError):
         unpack_ciphertext(parameters, blob, CiphertextShape(1))
-    with pytest.raises(MalformedBlobError, match="scale"):
-        unpack_ciphertext(parameters, blob, shape, scale=2.0**30)
+    unpack_ciphertext(parameters, blob, shape, scale=TARGET_SCALE)
+    for scale in (2.0**30, TARGET_SCALE * (1 + 1e-15)):
+        with pytest.raises(MalformedBlobError, match="scale"):
+            unpack_ciphertext(parameters, blob, shape, scale=scale)
 
 
 def test_a_transparent_ciphertext_is_refused(small_keys: Keys, blob: bytes) -> None:
@@ -253,7 +256,7 @@ def test_a_release_at_a_scale_that_none_has_is_refused(small_keys: Keys) -> None
     release = np.ones((2, 2, small_keys.parameters.poly_modulus_degree), np.uint64)
     blob = pack_residues(release, 2.0**120)
     with pytest.raises(MalformedBlobError, match="scale"):
-        small_keys.secret.decrypt_slot_sum(blob, own_std=10.0)
+        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, own_std=10.0)
 
 
 def test_keys_of_another_kind_or_set_are_refused(small_keys: Keys, keys: Keys) -> None:

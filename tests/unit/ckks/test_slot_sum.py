@@ -12,7 +12,7 @@ from mpcseg.ckks.circuit import Encrypted
 from mpcseg.ckks.parameters import TARGET_SCALE
 from mpcseg.ckks.serialization import residues_of, unpack_ciphertext
 from mpcseg.ckks.slot_sum import SEED_BYTES, SLOT_SUM_SHAPE
-from mpcseg.errors import CircuitError
+from mpcseg.errors import CircuitError, MalformedBlobError
 from tests.unit.ckks.conftest import Keys
 from tests.unit.ckks.polynomials import coefficients
 
@@ -36,8 +36,23 @@ def slots(small_keys: Keys) -> np.ndarray:
 def test_the_sum_comes_out(small_keys: Keys, slots: np.ndarray) -> None:
     blob = small_keys.mask.release(encrypt(small_keys, slots), os.urandom(SEED_BYTES), "sum")
     before = small_keys.secret.decrypted_values
-    assert small_keys.secret.decrypt_slot_sum(blob) == pytest.approx(slots.sum(), abs=1e-3)
+    found = small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE)
+    assert found == pytest.approx(slots.sum(), abs=1e-3)
     assert small_keys.secret.decrypted_values == before + 1
+
+
+@pytest.mark.parametrize("factor", [0.5, 1 - 1e-15, 1 + 1e-15, 2.0, 1e6])
+def test_a_release_that_states_another_scale_is_not_decrypted(
+    small_keys: Keys, slots: np.ndarray, factor: float
+) -> None:
+    encrypted = encrypt(small_keys, slots)
+    lying = small_keys.circuit.with_scale(encrypted, TARGET_SCALE * factor)
+    assert lying.scale != TARGET_SCALE
+    blob = small_keys.mask.release(lying, os.urandom(SEED_BYTES), "sum")
+    before = small_keys.secret.decrypted_values
+    with pytest.raises(MalformedBlobError, match="another scale than agreed"):
+        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, own_std=3.0)
+    assert small_keys.secret.decrypted_values == before
 
 
 def test_negative_and_large_sums_come_out(small_keys: Keys) -> None:
@@ -47,8 +62,8 @@ def test_negative_and_large_sums_come_out(small_keys: Keys) -> None:
         for _ in range(10):  # 8192 · 2^10: a sum over 8 million records
             total = small_keys.circuit.double(total)
         blob = small_keys.mask.release(total, os.urandom(SEED_BYTES), "sum")
-        expected = value * len(row) * 1024
-        assert small_keys.secret.decrypt_slot_sum(blob) == pytest.approx(expected, rel=1e-6)
+        found = small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE)
+        assert found == pytest.approx(value * len(row) * 1024, rel=1e-6)
 
 
 def test_coefficients_helper_reads_seals_order(small_keys: Keys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.slot_sum import SEED_BYTES
-from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork
+from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork, release_scales
 from tests.unit.ckks.admitted import encrypt_rows, honest_rows, largest_limits
 from tests.unit.ckks.conftest import Keys, make_keys
 
@@ -67,8 +68,18 @@ class Study:
         stds, seed = np.full((len(parties), 3), std), b"fixed as" * (SEED_BYTES // 8)
         return RoundWork("admission", 0, (), 2, [], parties=parties, stds=stds, seed=seed)
 
-    def decrypt(self, blobs: list[bytes]) -> np.ndarray:
-        values = [self.keys.secret.decrypt_slot_sum(blob) for blob in blobs]
+    def decrypt(self, work: RoundWork, blobs: list[bytes]) -> np.ndarray:
+        scales = release_scales(
+            PARAMETERS,
+            "admission",
+            (),
+            n_clusters=2,
+            n_features=D,
+            n_parties=len(work.parties),
+            radius=work.radius,
+        )
+        decrypt = self.keys.secret.decrypt_slot_sum
+        values = [decrypt(*release) for release in zip(blobs, scales, strict=True)]
         return np.array(values).reshape(-1, 3)
 
 
@@ -92,7 +103,7 @@ def run(study: Study) -> Iterator[Callable[[RoundWork], np.ndarray]]:
         done = runner.run(engine.run_round(work, evidence, lambda *step: steps.append(step)))
         seconds = time.perf_counter() - began
         assert steps[-1] == (work.n_tasks, work.n_tasks)
-        found = study.decrypt(done.blobs)
+        found = study.decrypt(work, done.blobs)
         print(f"\n{seconds:.2f} s with two workers\n{np.array2string(found, precision=1)}")  # noqa: T201
         return found
 
@@ -107,6 +118,16 @@ def limits() -> np.ndarray:
 
 def test_honest_parties_pass(study: Study, run: Callable[[RoundWork], np.ndarray]) -> None:
     assert (np.abs(run(study.work())) < limits() / 3).all()
+
+
+def test_an_agreed_radius_changes_no_scale(
+    study: Study, run: Callable[[RoundWork], np.ndarray]
+) -> None:
+    """One party of one block, whose norms are below the radius by nothing to speak of."""
+    birch = study.work_of([PartyUploads(tuple(study.files["birch"]), SHARED["birch"])], 1.0)
+    bounded = replace(birch, radius=1.4)
+    assert bounded.bounds_norm
+    assert (np.abs(run(bounded)) < limits()[:1]).all()
 
 
 def test_a_hostile_party_alone_stands_out(

@@ -16,8 +16,9 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import allot_slots, pack_blocks
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, RoundWork, release_scales
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, ProtocolError, WorkerError
+from mpcseg.reference.rounds import RoundKind
 from mpcseg.reference.sign import sign_for
 
 SIGN = (7, 7)
@@ -74,8 +75,13 @@ class Study:
     def evidence(self) -> Path:
         return self.folder / "evidence"
 
-    def decrypt(self, blobs: list[bytes]) -> np.ndarray:
-        return np.array([self.secret.decrypt_slot_sum(blob) for blob in blobs])
+    def decrypt(self, blobs: list[bytes], kind: RoundKind) -> np.ndarray:
+        sign = () if kind == "moments" else SIGN
+        scales = release_scales(
+            PARAMETERS, kind, sign, n_clusters=K, n_features=D, n_parties=len(self.blocks)
+        )
+        decrypt = self.secret.decrypt_slot_sum
+        return np.array([decrypt(*release) for release in zip(blobs, scales, strict=True)])
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +109,7 @@ def test_all_kinds_of_round(study: Study) -> None:
             done = await engine.run_round(
                 work, study.evidence, lambda *step, seen=steps: seen.append(step)
             )
-            found = study.decrypt(done.blobs)
+            found = study.decrypt(done.blobs, kind)
             assert np.abs(found - study.expected(kind)).max() < 0.01, kind
             assert steps[-1] == (work.n_tasks, work.n_tasks)
             assert [finished for finished, _ in steps] == list(range(1, work.n_tasks + 1))
@@ -121,7 +127,7 @@ def test_a_killed_worker_costs_a_task_not_the_round(study: Study) -> None:
                 os.kill(engine.worker_pids[0], signal.SIGKILL)
 
         done = await engine.run_round(study.work("lloyd"), study.evidence, kill_once)
-        assert np.abs(study.decrypt(done.blobs) - study.expected("lloyd")).max() < 0.01
+        assert np.abs(study.decrypt(done.blobs, "lloyd") - study.expected("lloyd")).max() < 0.01
         assert engine.worker_restarts == 1
         engine.close()
         assert engine.worker_restarts == 1, "the node reads it in the end"
@@ -158,7 +164,7 @@ def test_a_damaged_block_ends_the_round_with_its_own_error(study: Study) -> None
         with pytest.raises(MalformedBlobError):
             await engine.run_round(work, study.evidence, lambda *_: None)
         done = await engine.run_round(study.work("lloyd"), study.evidence, lambda *_: None)
-        assert np.abs(study.decrypt(done.blobs) - study.expected("lloyd")).max() < 0.01
+        assert np.abs(study.decrypt(done.blobs, "lloyd") - study.expected("lloyd")).max() < 0.01
 
     run_on_engine(study, action)
 
@@ -183,7 +189,7 @@ def test_parties_that_share_a_block_cost_one_and_change_nothing(
                 unused.close()
             work = RoundWork(apart.kind, 1, apart.sign, K, [Block(tuple(uploads))], planes)
             done = await engine.run_round(work, study.evidence, lambda *_: None)
-            assert np.abs(study.decrypt(done.blobs) - study.expected(kind)).max() < 0.01, kind
+            assert np.abs(study.decrypt(done.blobs, kind) - study.expected(kind)).max() < 0.01, kind
 
     run_on_engine(study, action)
 

@@ -168,7 +168,8 @@ def test_columns_and_rounds_are_independent(drawn: dict[float, np.ndarray]) -> N
 
 def test_the_sum_comes_out_with_its_noise_in_units_of_the_sum(lab: Lab) -> None:
     stds = (0.0, 1e6)
-    exact, noised = (lab.secret.decrypt_slot_sum(blob) for blob in lab.run(lab.task(stds, 90)))
+    blobs = lab.run(lab.task(stds, 90))
+    exact, noised = (lab.secret.decrypt_slot_sum(blob, TARGET_SCALE) for blob in blobs)
     assert exact == pytest.approx(lab.records.sum(), abs=1e-3)
     # Far more than the errors of encryption by which any two releases differ.
     assert 1 < abs(noised - exact) < 1e7
@@ -226,15 +227,19 @@ def test_the_key_nodes_own_draw_comes_on_top(lab: Lab) -> None:
     """Fresh for each decryption, of the agreed distribution, and an integer in units of the sum."""
     (blob,) = lab.run(lab.task((0.0,), 94))
     exact = lab.units(blob)
-    own = [lab.secret.decrypt_slot_sum(blob, own_std=FINE / UNITS) for _ in range(800)]
-    draws = np.array(own) * UNITS - exact
+
+    def drawn(std: float) -> np.ndarray:
+        decrypt = lab.secret.decrypt_slot_sum
+        own = [decrypt(blob, TARGET_SCALE, own_std=std / UNITS) for _ in range(800)]
+        return np.array(own) * UNITS - exact
+
+    draws = drawn(FINE)
     np.testing.assert_allclose(draws, np.round(draws), atol=1e-6)
     p_fine = chi_squared_fine(np.round(draws))
-    coarse = [lab.secret.decrypt_slot_sum(blob, own_std=COARSE / UNITS) for _ in range(800)]
-    p_coarse = chi_squared_coarse(np.array(coarse) * UNITS - exact, COARSE)
+    p_coarse = chi_squared_coarse(drawn(COARSE), COARSE)
     print(f"the key node's own draw: chi-squared p = {p_fine:.3f}, {p_coarse:.3f}")  # noqa: T201
     assert min(p_fine, p_coarse) > LEAST
-    assert lab.secret.decrypt_slot_sum(blob) == exact / UNITS
+    assert lab.secret.decrypt_slot_sum(blob, TARGET_SCALE) == exact / UNITS
 
 
 def test_a_release_asks_for_the_agreed_noise_in_integer_units(

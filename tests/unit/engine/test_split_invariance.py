@@ -18,7 +18,7 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import allot_slots, pack_blocks
 from mpcseg.ckks.planner import plan_study
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork
+from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork, release_scales
 from mpcseg.study.schedule import RoundRequest, Schedule, StudyResult
 from tests.unit.study.clear_study import clear_schedule, run_clear
 
@@ -88,7 +88,16 @@ class Lab:
             request.kind, request.index, request.sign, K, blocks, planes, parties=parties
         )
         done = await self.engine.run_round(work, self.folder / "evidence", lambda *_: None)
-        sums = np.array([self.secret.decrypt_slot_sum(blob) for blob in done.blobs])
+        scales = release_scales(
+            PLAN.parameters,
+            request.kind,
+            request.sign,
+            n_clusters=K,
+            n_features=work.n_features,
+            n_parties=len(parties),
+        )
+        decrypt = self.secret.decrypt_slot_sum
+        sums = np.array([decrypt(*pair) for pair in zip(done.blobs, scales, strict=True)])
         return sums.reshape(work.shape)
 
     def study(self, parts: Sequence[np.ndarray], *, share: bool) -> StudyResult:

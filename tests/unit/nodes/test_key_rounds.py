@@ -19,6 +19,7 @@ from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import unpack_ciphertext
 from mpcseg.ckks.slot_sum import SEED_BYTES, SlotSumMask
+from mpcseg.engine import release_scales
 from mpcseg.errors import ProtocolError
 from mpcseg.nodes import key
 from mpcseg.nodes.planning import StudyPlan, study_plan
@@ -42,17 +43,17 @@ class WatchedKey(SecretKey):
 
     on_decryption: Callable[[float], None]
 
-    def decrypt_slot_sum(self, blob: bytes, own_std: float = 0.0) -> float:
+    def decrypt_slot_sum(self, blob: bytes, scale: float, own_std: float = 0.0) -> float:
         self.on_decryption(own_std)
-        return super().decrypt_slot_sum(blob, own_std)
+        return super().decrypt_slot_sum(blob, scale, own_std)
 
 
 @dataclass
 class ComputeNode:
-    """A compute node that has released one and the same sum as often as it says, and a log."""
+    """A compute node that has released the same three sums for each party, and a log."""
 
     plan: StudyPlan
-    release: bytes
+    releases: list[bytes]
     count: int = N_SUMS
     records: list[Record | str] = field(default_factory=list)
 
@@ -81,8 +82,9 @@ class ComputeNode:
         return kind(0, self.count)
 
     def download(self, name: BlobName, limit: int) -> bytes:
-        assert len(self.release) <= limit, name
-        return self.release
+        release = self.releases[name.item % len(self.releases)]
+        assert len(release) <= limit, name
+        return release
 
 
 @dataclass
@@ -108,8 +110,8 @@ class KeyNode:
 
 
 @pytest.fixture(scope="module")
-def material() -> tuple[WatchedKey, bytes]:
-    """A secret key and a released sum over one record of 0.5."""
+def material() -> tuple[WatchedKey, list[bytes]]:
+    """A secret key and a sum over one record of 0.5, released at each scale of an admission."""
     parameters = study_plan(study_spec()).circuit.parameters
     secret = WatchedKey(parameters)
     public = secret.public_key()
@@ -118,18 +120,25 @@ def material() -> tuple[WatchedKey, bytes]:
     rows[:, 0] = 0.5
     feature = next(iter(BlockEncryptor(parameters, public).encrypt(rows)))
     loaded = unpack_ciphertext(parameters, feature, feature_shape(parameters))
-    total = Circuit(parameters, SealBackend(parameters, keys)).lower(loaded, 0)
+    circuit = Circuit(parameters, SealBackend(parameters, keys))
     mask = SlotSumMask(parameters, load_public_key(parameters, public))
-    return secret, mask.release(total, os.urandom(SEED_BYTES), "sum")
+
+    def release(scale: float) -> bytes:
+        larger = circuit.multiply_scalar(loaded, 1.0, scale / loaded.scale)
+        total = circuit.with_scale(circuit.lower(larger, 0), scale)
+        return mask.release(total, os.urandom(SEED_BYTES), "sum")
+
+    scales = release_scales(parameters, "admission", (), n_clusters=2, n_features=2, n_parties=1)
+    return secret, [release(scale) for scale in scales]
 
 
 @pytest.fixture
-def make_node(material: tuple[WatchedKey, bytes], tmp_path: Path) -> Callable[..., KeyNode]:
+def make_node(material: tuple[WatchedKey, list[bytes]], tmp_path: Path) -> Callable[..., KeyNode]:
     def make(**terms: Any) -> KeyNode:
         spec = study_spec(**terms)
-        secret, release = material
+        secret, releases = material
         secret.on_decryption = lambda _: None
-        return KeyNode(spec, secret, ComputeNode(study_plan(spec), release), tmp_path)
+        return KeyNode(spec, secret, ComputeNode(study_plan(spec), releases), tmp_path)
 
     return make
 
@@ -145,8 +154,8 @@ def test_the_key_node_draws_noise_of_its_own_where_the_plan_says_so(
         stds = node.compute.plan.noise.stds("admission")
         assert asked == (stds if draws else 0 * stds).ravel().tolist()
         assert sums.shape == stds.shape
-        # The same release each time: without noise of its own, the same sum but for its error.
-        assert (len(set(sums.ravel().tolist())) > 1) is draws
+        # The same releases for both parties: without noise of its own, the same sums.
+        assert bool((sums[0] == sums[1]).all()) is not draws
         assert draws or sums == pytest.approx(0.5, abs=1e-3)
 
 

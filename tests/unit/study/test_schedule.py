@@ -108,6 +108,49 @@ def test_sums_of_a_wrong_shape_or_impossible_value_change_nothing(kind: str) -> 
     assert study.request() is not request
 
 
+def test_more_records_than_the_parties_can_have_are_refused() -> None:
+    records = blobs(n=300)
+    sums = moment_sums(records)
+    for most in (300, 299, 298):
+        study = admitted(most_records=most)
+        if most >= 299:  # one record of allowance for the errors of the encrypted evaluation
+            study.receive(sums)
+            continue
+        with pytest.raises(ProtocolError, match="more records than all parties can have"):
+            study.receive(sums)
+    with pytest.raises(ProtocolError, match="more records than all parties can have"):
+        admitted(most_records=300).receive(1.01 * sums)
+
+
+def test_noise_alone_does_not_make_too_many_records() -> None:
+    records = blobs(n=3000)
+    noise = plan_for(n_clusters=3, n_features=2, n_rounds=10, epsilon=1.0)
+    std = noise.effective_stds("moments", ()).ravel()[0]
+    for deviations in (6.0, 9.0):
+        study = admitted(most_records=3000, epsilon=1.0)
+        sums = moment_sums(records)
+        sums[0] += deviations * std
+        if deviations < 8:
+            study.receive(sums)
+            continue
+        with pytest.raises(ProtocolError, match="more records than all parties can have"):
+            study.receive(sums)
+
+
+@pytest.mark.parametrize("kind", ["lloyd", "profile"])
+def test_clusters_that_count_more_records_than_there_are_are_refused(kind: str) -> None:
+    """Each of the three alone would be possible."""
+    records, study = blobs(), schedule()
+    while (request := study.request()) is not None and request.kind != kind:
+        study.receive(clear_sums(request, records, 3))
+    assert request is not None
+    sums = clear_sums(request, records, 3)
+    with pytest.raises(ProtocolError, match="more records than all parties can have"):
+        study.receive(1.5 * sums)
+    assert study.request() is request
+    study.receive(sums)
+
+
 def test_nothing_is_received_after_the_end_and_no_result_before_it() -> None:
     study = schedule()
     with pytest.raises(ProtocolError, match="before its profile round"):
@@ -294,6 +337,6 @@ def test_a_noise_plan_of_another_study_is_refused() -> None:
     with pytest.raises(ConfigError, match="noise plan"):
         Schedule(
             n_clusters=3, n_rounds=5, feature_names=["a"], parties={"alder": 1}, slots=SLOTS,
-            blunt=(7, 7), sharp=(7, 15), seed=0,
+            most_records=SLOTS, blunt=(7, 7), sharp=(7, 15), seed=0,
             noise=plan_for(n_clusters=3, n_features=2, n_rounds=5),
         )  # fmt: skip
