@@ -8,7 +8,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint test mutants demo bench stubs
+FUZZ_SECONDS ?= 60
+.PHONY: help venv lint test mutants fuzz demo bench stubs
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -37,6 +38,9 @@ test: $(STAMP)  ## run every test
 
 mutants: $(STAMP)  ## remove one protection after the other, and see that the tests notice each
 	$(BIN)/python -m tools.mutants --jobs $(JOBS)
+
+fuzz: $(STAMP)  ## fuzz every parser of foreign bytes and a running node, FUZZ_SECONDS for each
+	$(BIN)/python -m tests.fuzz.long --seconds $(FUZZ_SECONDS)
 
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo

@@ -29,6 +29,7 @@ _NOT_COPIED = ("__pycache__", ".*", "build", "dist", "*.egg-info")
 # A test that ends so was broken by the patch; it has noticed nothing.
 _BROKEN = re.compile(
     r"(ImportError|ModuleNotFoundError|NameError|UnboundLocalError|SyntaxError|IndentationError)\b"
+    r"|AttributeError: module "
 )
 _TIMEOUT = re.compile(r"Failed: Timeout \(?>")
 _MESSAGE_CHARACTERS = 160
@@ -166,7 +167,8 @@ class Copy:
                 raise MutationError(f"there is no file {name}")
             originals[path] = path.read_bytes()
         try:
-            apply_patch(mutant.path, self._folder)
+            # The copy's own, so that nobody's edits meanwhile have a part in it.
+            apply_patch(self._folder / PATCHES / mutant.path.name, self._folder)
             if any(path.read_bytes() == content for path, content in originals.items()):
                 raise MutationError("a file that it names is the same as before")
             yield

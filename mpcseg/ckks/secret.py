@@ -27,7 +27,7 @@ from mpcseg.ckks.serialization import (
     unpack_ciphertext,
 )
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, slot_sum_units, units_per_sum
-from mpcseg.errors import StudyClosedError
+from mpcseg.errors import MalformedBlobError, StudyClosedError
 from mpcseg.privacy.noise import draw
 
 
@@ -144,15 +144,21 @@ class SecretKey:
                 (section 7).
 
         Raises:
-            MalformedBlobError: not a slot sum.
+            MalformedBlobError: not a slot sum, or of a scale that none has.
             StudyClosedError: the key was destroyed.
         """
         encrypted = unpack_ciphertext(self._parameters, blob, SLOT_SUM_SHAPE)
+        units = units_per_sum(self._parameters, encrypted.scale)
+        try:
+            noise = draw(own_std * units)
+        except ValueError:
+            raise MalformedBlobError(
+                "A slot sum states a scale at which this node's own noise cannot be drawn."
+            ) from None
         plain = seal.Plaintext()
         # No local name for the decryptor: it would outlive `destroy` in an error's traceback.
         self._key.decryptor.decrypt(encrypted.payload, plain)
         residues = plaintext_residues(self._parameters, plain, BOTTOM_PRIMES)
         self.decrypted_values += 1
-        units = units_per_sum(self._parameters, encrypted.scale)
         # On the integer: no floating-point number of the exact sum ever exists.
-        return (slot_sum_units(self._parameters, residues) + draw(own_std * units)) / units
+        return (slot_sum_units(self._parameters, residues) + noise) / units

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from mpcseg.errors import MpcsegError
+from mpcseg.errors import MpcsegError, ProtocolError
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.rounds import unexpected
 from mpcseg.wire.status import to_status
@@ -67,6 +68,12 @@ def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
             return reply
         except MpcsegError as error:
             refusal = error
+        except DecodeError:
+            # In a stream of messages; a call of a single one gRPC refuses itself.
+            refusal = ProtocolError(
+                "a stream holds bytes that are not its message",
+                "The nodes must run the same version of mpcseg.",
+            )
         except grpc.RpcError:
             raise
         except Exception as error:

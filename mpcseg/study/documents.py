@@ -67,11 +67,12 @@ def read_toml(
         limit: bytes that it may have.
 
     Raises:
-        ConfigError: the file is absent, cannot be read, is too large or is not TOML.
+        ConfigError: the file is absent, cannot be read, is too large or is not TOML; or a text in
+            it holds a NUL, with which nothing can be named.
     """
     content = read_bytes(path, what, hint=hint, limit=limit)
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        data = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigError(f"{what} {path} is not UTF-8 text", "Save it as UTF-8.") from None
     except (ValueError, RecursionError) as error:  # ValueError also for numbers without end
@@ -80,6 +81,17 @@ def read_toml(
             f"{what} {path} is not valid TOML: {reason}",
             "Compare it with the template in parties/.",
         ) from None
+    if _holds_nul(data):
+        raise ConfigError(f"{what} {path} has a NUL character in a text", "Remove it.")
+    return data
+
+
+def _holds_nul(data: object) -> bool:
+    if isinstance(data, dict):
+        return any(map(_holds_nul, (*data.keys(), *data.values())))
+    if isinstance(data, list):
+        return any(map(_holds_nul, data))
+    return isinstance(data, str) and "\0" in data
 
 
 def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str = "") -> Model:

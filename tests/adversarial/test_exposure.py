@@ -13,9 +13,10 @@ anywhere) and numbers in disguise: encrypted, or multiplied by something.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,19 @@ from mpcseg.verification.exposure.search import Search
 from tests.adversarial import talking_key
 from tests.adversarial.table import show
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 TABLES = canary_tables(40, 1)
 SCRIPTS = Path(__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for gigabytes, which pytest would keep."""
+    made = tmp_path / "run"
+    made.mkdir(mode=0o700)
+    yield made
+    shutil.rmtree(made)
 
 
 def script(name: str, argument: object) -> list[str]:
@@ -62,7 +72,6 @@ def run(
     told: Path | None = None,
     without: Sequence[str] = (),
 ) -> Report:
-    folder.mkdir(mode=0o700)
     study = CanaryStudy(folder, TABLES, 0, programs)
     began = time.monotonic()
     study.run(SilentProgress())
@@ -82,9 +91,9 @@ def run(
     )
 
 
-def test_where_numbers_are_in_a_study_and_where_not(tmp_path: Path) -> None:
+def test_where_numbers_are_in_a_study_and_where_not(tmp_path: Path, folder: Path) -> None:
     told = tmp_path / "told-by-the-key-node"
-    report = run(tmp_path / "run", {"notary": script("talking_key.py", told)}, told)
+    report = run(folder, {"notary": script("talking_key.py", told)}, told)
     assert [outcome.found for outcome in report.outcomes] == [()] * len(report.outcomes)
     report.verify()
     of = {outcome.place: outcome for outcome in report.outcomes}
@@ -105,13 +114,13 @@ def test_where_numbers_are_in_a_study_and_where_not(tmp_path: Path) -> None:
     )
 
 
-def test_every_leak_of_a_run_is_found_by_its_name(tmp_path: Path) -> None:
+def test_every_leak_of_a_run_is_found_by_its_name(folder: Path) -> None:
     hub = {"memory": record("alder", 3), "file": record("alder", 4)}
     alder = {"version": record("alder", 5)}
     birch = {"stderr": record("birch", 6), "field": record("birch", 7)}
     leaks = {"hub": hub, "notary": {}, "alder": alder, "birch": birch}
     report = run(
-        tmp_path / "run",
+        folder,
         {name: script("leaky.py", json.dumps(ways)) for name, ways in leaks.items()},
         without=[places.CRASH, places.KEY_MEMORY, "alder's memory", "birch's memory"],
     )
@@ -140,13 +149,13 @@ def test_every_leak_of_a_run_is_found_by_its_name(tmp_path: Path) -> None:
     assert not [v for ways in leaks.values() for v in ways.values() if f"{v:.3f}"[:-1] in shown]
 
 
-def test_a_record_in_a_hint_to_the_others_is_found(tmp_path: Path) -> None:
+def test_a_record_in_a_hint_to_the_others_is_found(folder: Path) -> None:
     leak = script("leaky.py", json.dumps({"hint": record("alder", 8)}))
-    study = CanaryStudy(tmp_path, TABLES, 0, {"alder": leak})
+    study = CanaryStudy(folder, TABLES, 0, {"alder": leak})
     with pytest.raises(MpcsegError, match="a record cannot be used"):
         study.run(SilentProgress())
     search = Search(record_patterns(TABLES.parties), rounded_record_patterns(TABLES.parties))
-    searched = {p.name: p for p in places_of(study, tmp_path)}
+    searched = {p.name: p for p in places_of(study, folder)}
     for name in (places.INSIDE, places.LOGS):
         found = search.place(searched[name], SilentProgress()).found
         assert {e.pattern.kind + e.pattern.item for e in found} == {"alder's record[8, 1]"}, name

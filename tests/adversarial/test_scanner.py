@@ -292,14 +292,14 @@ def test_a_search_that_finds_no_planted_value_fails(tmp_path: Path, is_wire: boo
     able = Search(patterns_of("alder's record", OWN.values), [])
     blind = Search(patterns_of("alder's record", SHARES[:5]), [])
     for _ in range(5):
-        assert controls.verify_place(able, place, SilentProgress()).startswith("found: ")
+        assert controls.verify_place(able, place).startswith("found: ")
         with pytest.raises(ExposureError, match=f"{place.name}: a record that was planted"):
-            controls.verify_place(blind, place, SilentProgress())
-    assert controls.verify_memory(able, place, SilentProgress()).startswith("found: ")
+            controls.verify_place(blind, place)
+    assert controls.verify_memory(able, place).startswith("found: ")
     with pytest.raises(ExposureError, match="a record that was planted"):
-        controls.verify_memory(blind, place, SilentProgress())
+        controls.verify_memory(blind, place)
     with pytest.raises(ExposureError, match="there is nothing to search"):
-        controls.verify_place(able, Place("disk", [], tmp_path), SilentProgress())
+        controls.verify_place(able, Place("disk", [], tmp_path))
 
 
 def test_what_belongs_to_a_place_is_told_from_what_does_not(tmp_path: Path) -> None:

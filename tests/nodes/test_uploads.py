@@ -87,6 +87,7 @@ class Bench:
     party: ComputeClient
     party_line: Line
     key_line: Line
+    party_channel: grpc.Channel
 
     def kept(self, owner: str) -> list[str]:
         return sorted(path.name for path in (self.storage / "study" / owner).glob("*"))
@@ -116,7 +117,7 @@ def bench(
             with pytest.raises(error):
                 key.upload(PUBLIC_KEY, blob)
         material.publish(key)
-        yield Bench(address, storage, key, party, party_line, key_line)
+        yield Bench(address, storage, key, party, party_line, key_line, party_channel)
         key.abort(MpcsegError("the tests are done"))
     assert "the tests are done" in running.error().message
     assert not (storage / "study").exists()
@@ -315,3 +316,11 @@ def test_an_upload_that_falls_silent_is_given_up(
         bench.party_line.stream(stalled(opening))
     assert bench.kept("party-a") == before
     assert not bench.left_over()
+
+
+def test_a_stream_of_bytes_that_are_no_messages_is_refused_in_words(bench: Bench) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        bench.party_channel.stream_unary(
+            "/mpcseg.v1.ComputeNode/Upload", request_serializer=bytes, response_deserializer=bytes
+        )(iter([b"\xff\xff\xff"]), timeout=20)
+    assert isinstance(from_call(caught.value), ProtocolError)

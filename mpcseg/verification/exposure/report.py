@@ -67,6 +67,7 @@ class Report:
                 {
                     "place": outcome.place,
                     "bytes": outcome.n_bytes,
+                    "patterns": outcome.n_patterns,
                     "found": [
                         {"where": e.place, "kind": e.pattern.kind, "form": e.pattern.form}
                         for e in outcome.found
@@ -84,12 +85,14 @@ def show_report(console: Console, report: Report) -> None:
     table = Table(title="Search for values in the clear", show_lines=True)
     table.add_column("place")
     table.add_column("searched", justify="right", no_wrap=True)
+    table.add_column("forms", justify="right", no_wrap=True)
     table.add_column("found")
     table.add_column("control")
     for outcome in report.outcomes:
         table.add_row(
             outcome.place,
-            f"{outcome.n_bytes / 1e6:,.1f} MB",
+            _size(outcome.n_bytes),
+            f"{outcome.n_patterns:,}",
             _found(outcome),
             escape(outcome.control),
         )
@@ -104,6 +107,10 @@ def show_report(console: Console, report: Report) -> None:
     )
     for form in FORMS:
         console.print(f"  {form}", highlight=False)
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.1f} kB"
 
 
 def _found(outcome: Outcome) -> str:

@@ -153,16 +153,16 @@ def _searched(
     outcome = search.place(place, progress)
     owner = place.may_hold[0] if place.name.endswith("'s memory") and place.may_hold else ""
     if owner in parties:
-        n_values = len(parties[owner].identifiers) * parties[owner].values.shape[1]
-        control = f"found: all {n_values} of its own values, which belong there"
-        missing = outcome.allowed < n_values
+        # Every number, original and scaled; identifiers come on top.
+        missing = outcome.allowed < 2 * parties[owner].values.size
+        control = f"found: {outcome.allowed} of its own values, which belong there"
     elif owner:
         control = f"found: {outcome.allowed} centroids' values, which belong there"
         missing = not outcome.allowed
     elif "memory" in place.name:
-        return dataclasses.replace(outcome, control=controls.verify_memory(search, place, progress))
+        return dataclasses.replace(outcome, control=controls.verify_memory(search, place))
     else:
-        return dataclasses.replace(outcome, control=controls.verify_place(search, place, progress))
+        return dataclasses.replace(outcome, control=controls.verify_place(search, place))
     if missing:
         raise ExposureError(
             f"{place.name}: values that belong there are not found",

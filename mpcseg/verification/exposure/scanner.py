@@ -51,11 +51,16 @@ class Scanner:
 
     Args:
         patterns: seven bytes each at least.
+
+    Attributes:
+        n_patterns: how many.
     """
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._by_word: dict[int, list[tuple[Pattern, int]]] = {}
+        self.n_patterns = 0
         for pattern in patterns:
+            self.n_patterns += 1
             if len(pattern.content) < SHORTEST_IN_LOGS:
                 raise ValueError(f"{pattern.name} has {len(pattern.content)} bytes only")
             first = _most_telling(pattern.content)
@@ -107,7 +112,8 @@ class Scanner:
     def _candidates(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
         """Places of words that begin a comparison."""
         first, second = self._tables
-        places = np.flatnonzero(first[(words * _FACTORS[0]) >> _SHIFT])
+        # Much quicker than by index; no hash is ever clipped.
+        places = np.flatnonzero(first.take((words * _FACTORS[0]) >> _SHIFT, mode="clip"))
         places = places[second[(words[places] * _FACTORS[1]) >> _SHIFT]]
         chosen = words[places]
         at = np.searchsorted(self._words, chosen)

@@ -17,7 +17,7 @@ from hyperframe.frame import DataFrame
 
 from mpcseg.demo.customers import Customers
 from mpcseg.errors import ExposureError
-from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.progress import Progress, SilentProgress
 from mpcseg.verification.exposure.memory import copy_memory, stopped
 from mpcseg.verification.exposure.patterns import Pattern
 from mpcseg.verification.exposure.places import INSIDE, Place
@@ -40,6 +40,7 @@ class Outcome:
     Attributes:
         place: its name.
         n_bytes: searched, in files; what was unpacked comes on top.
+        n_patterns: that were looked for: each value in each form.
         found: values that must not be there.
         allowed: how many values were found that belong there.
         control: what was planted and found.
@@ -47,6 +48,7 @@ class Outcome:
 
     place: str
     n_bytes: int
+    n_patterns: int
     found: tuple[Exposure, ...]
     allowed: int
     control: str
@@ -80,13 +82,14 @@ class Search:
         return Outcome(
             place.name,
             sum(path.stat().st_size for path in files if path.is_file()),
+            self._scanner_of(place).n_patterns,
             tuple(sorted(forbidden, key=lambda e: (e.place, e.name))),
             len({(e.pattern.kind, e.pattern.item) for e in exposures} - _values(forbidden)),
             "",
         )
 
     def _file(self, place: Place, path: Path, progress: Progress) -> list[Exposure]:
-        scanner = self._text_scanner if place.is_text else self._scanner
+        scanner = self._scanner_of(place)
         found: set[Pattern] = set()
         for content in place.contents(path):
             found |= scanner.search(content)
@@ -94,9 +97,8 @@ class Search:
             progress.advance("search", path.stat().st_size // _MEGABYTE)
         return [Exposure(str(path.relative_to(place.root)), pattern) for pattern in found]
 
-    def in_process(self, copy: Path) -> set[Pattern]:
-        """Search a copy of memory."""
-        return self._scanner.in_file(copy)
+    def _scanner_of(self, place: Place) -> Scanner:
+        return self._text_scanner if place.is_text else self._scanner
 
 
 def _values(exposures: Sequence[Exposure]) -> set[tuple[str, str]]:
@@ -119,7 +121,7 @@ class Controls:
         self._rows = itertools.cycle(enumerate(customers.values.tolist()))
         self._disguises = itertools.cycle(_DISGUISES)
 
-    def verify_place(self, search: Search, place: Place, progress: Progress) -> str:
+    def verify_place(self, search: Search, place: Place) -> str:
         """Plant a record in a copy of one of the place's files and find it; returns how.
 
         Raises:
@@ -144,11 +146,11 @@ class Controls:
         copy = self._folder / f"{place.name}.copy".replace(" ", "-")
         copy.write_bytes(content)
         planted = Place(place.name, [copy], self._folder, read=place.read, is_text=place.is_text)
-        self._verify_found(search.place(planted, progress).found, row, place.name)
+        self._verify_found(search.place(planted, SilentProgress()).found, row, place.name)
         copy.unlink()
         return f"found: {form}, planted in a copy"
 
-    def verify_memory(self, search: Search, place: Place, progress: Progress) -> str:
+    def verify_memory(self, search: Search, place: Place) -> str:
         """Plant a record in the memory of a child process and find it; returns how.
 
         Raises:
@@ -168,7 +170,7 @@ class Controls:
                 copy_memory(process.pid, copy)
             process.communicate(b"\n")
         planted = Place(place.name, [copy], self._folder)
-        self._verify_found(search.place(planted, progress).found, row, place.name)
+        self._verify_found(search.place(planted, SilentProgress()).found, row, place.name)
         copy.unlink()
         return "found: a double, planted in a child process"
 

@@ -71,7 +71,7 @@ def _places(data: memoryview) -> Iterator[int]:
         chunk = data[start : start + _CHUNK + 1]
         for shift in (0, 1):
             pairs = np.frombuffer(chunk, "<u2", (len(chunk) - shift) // 2, shift)
-            for pair in np.flatnonzero(_BEGINNINGS[pairs]).tolist():
+            for pair in np.flatnonzero(_BEGINNINGS.take(pairs, mode="clip")).tolist():
                 yield start + shift + 2 * pair
 
 

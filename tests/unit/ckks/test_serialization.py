@@ -13,6 +13,7 @@ import tenseal.sealapi as seal
 import zstandard
 from scipy import stats
 
+from mpcseg.ckks import key_material
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.key_material import (
     SEED_BYTES,
@@ -27,8 +28,10 @@ from mpcseg.ckks.serialization import (
     ciphertext_bytes,
     load_from_bytes,
     pack_ciphertext,
+    pack_residues,
     residues_of,
     save_to_bytes,
+    seal_header,
     seal_payload,
     unpack_ciphertext,
     verify_ciphertext,
@@ -198,6 +201,59 @@ def test_a_decompression_bomb_is_stopped(small_keys: Keys) -> None:
 def test_damaged_relinearisation_keys_are_refused(small_keys: Keys, damage) -> None:
     with pytest.raises(MalformedBlobError):
         load_relinearisation_keys(small_keys.parameters, damage(small_keys.relinearisation_bytes))
+
+
+def rebuilt(payload: bytes) -> bytes:
+    """A payload as an uncompressed SEAL object."""
+    return seal_header(len(payload)) + payload
+
+
+@pytest.mark.parametrize(
+    ("at", "new"),
+    [
+        (0, bytes(8)),  # parms id
+        (32, b"\x02"),  # number of keys
+        (40, b"\xff" * 8),  # number of pieces
+        (48, b"\0"),  # a piece's header
+        (48 + 16 + 32, b"\0"),  # NTT form
+        (48 + 16 + 33, b"\x03"),  # polynomials
+        (48 + 16 + 57, struct.pack("<d", 2.0)),  # scale
+        (48 + 16 + 73 + 16, b"\xff" * 8),  # number of words
+        (48 + 16 + 73 + 24, b"\xff" * 8),  # a residue beyond its prime
+        (-65, b"\0"),  # generator type
+        (-65, b"\x02"),
+    ],
+)
+def test_relinearisation_keys_of_another_structure_do_not_reach_seal(
+    small_keys: Keys, monkeypatch: pytest.MonkeyPatch, at: int, new: bytes
+) -> None:
+    parameters = small_keys.parameters
+    limit = key_bytes_limit(parameters, relinearisation=True)
+    payload = seal_payload(small_keys.relinearisation_bytes, limit)
+    load_relinearisation_keys(parameters, rebuilt(payload))
+    monkeypatch.setattr(key_material, "load_from_bytes", never)
+    for wrong in (changed(payload, at % len(payload), new), payload[:-1], payload[:60]):
+        with pytest.raises(MalformedBlobError):
+            load_relinearisation_keys(parameters, rebuilt(wrong))
+
+
+def never(*arguments: object) -> None:
+    raise AssertionError("SEAL was called")
+
+
+def test_a_seed_of_an_unknown_generator_is_refused(small_keys: Keys) -> None:
+    (hyperplane, _) = small_keys.secret.encrypt_hyperplane(np.array([0.25, -0.5]), 2)
+    with pytest.raises(MalformedBlobError, match="generator"):
+        unpack_ciphertext(
+            small_keys.parameters, changed(hyperplane, HEAD, b"\0"), CiphertextShape(2, seeded=True)
+        )
+
+
+def test_a_release_at_a_scale_that_none_has_is_refused(small_keys: Keys) -> None:
+    release = np.ones((2, 2, small_keys.parameters.poly_modulus_degree), np.uint64)
+    blob = pack_residues(release, 2.0**120)
+    with pytest.raises(MalformedBlobError, match="scale"):
+        small_keys.secret.decrypt_slot_sum(blob, own_std=10.0)
 
 
 def test_keys_of_another_kind_or_set_are_refused(small_keys: Keys, keys: Keys) -> None:

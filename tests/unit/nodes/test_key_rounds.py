@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from mpcseg.audit.records import Record
 from mpcseg.ckks.circuit import Circuit, SealBackend
 from mpcseg.ckks.encryption import BlockEncryptor, feature_shape
 from mpcseg.ckks.key_material import load_public_key, load_relinearisation_keys
@@ -48,11 +49,12 @@ class WatchedKey(SecretKey):
 
 @dataclass
 class ComputeNode:
-    """A compute node that has released one and the same sum as often as it says."""
+    """A compute node that has released one and the same sum as often as it says, and a log."""
 
     plan: StudyPlan
     release: bytes
     count: int = N_SUMS
+    records: list[Record | str] = field(default_factory=list)
 
     @property
     def client(self) -> ComputeNode:
@@ -61,6 +63,16 @@ class ComputeNode:
     @property
     def watcher(self) -> ComputeNode:
         return self
+
+    @property
+    def log(self) -> ComputeNode:
+        return self
+
+    def append(self, *records: Record) -> None:
+        self.records += records
+
+    def exchange_checkpoints(self) -> None:
+        self.records.append("checkpoints")
 
     def open_round(self, *_: object) -> None:
         """Take the order."""
@@ -155,6 +167,21 @@ def test_the_key_nodes_ledger_is_on_disk_before_anything_is_decrypted(
     node.secret.on_decryption = look
     node.run_round()
     assert found == [["admission"]] * N_SUMS
+
+
+def test_decryptions_are_on_record_before_they_are_made_and_after_the_compute_node_is_bound(
+    make_node: Callable[..., KeyNode],
+) -> None:
+    node = make_node()
+    seen: list[list[str]] = []
+
+    def look(_: float) -> None:
+        seen.append([getattr(record, "event", str(record)) for record in node.compute.records])
+
+    node.secret.on_decryption = look
+    node.run_round()
+    noted = ["received", "decrypted"] * N_SUMS
+    assert seen == [["round_opened", "checkpoints", "round_spent", *noted]] * N_SUMS
 
 
 @pytest.mark.parametrize("count", [N_SUMS - 1, N_SUMS + 1])

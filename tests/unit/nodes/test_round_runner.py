@@ -11,7 +11,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mpcseg.engine import Engine, RoundWork
+from mpcseg.audit.log import AuditLog
+from mpcseg.engine import Engine, RoundEvidence, RoundWork
+from mpcseg.engine.evidence import RoundResult, write_evidence
 from mpcseg.errors import BudgetError
 from mpcseg.nodes import compute
 from mpcseg.nodes.blob_store import BlobStore
@@ -36,10 +38,12 @@ class InstantEngine:
 
     works: list[RoundWork] = field(default_factory=list)
 
-    async def run_round(self, work: RoundWork, on_progress: Any) -> list[bytes]:
+    async def run_round(self, work: RoundWork, evidence: Path, on_progress: Any) -> RoundResult:
         self.works.append(work)
         on_progress(1, 1)
-        return [b"release"] * 3
+        evidence.mkdir(parents=True)
+        blobs = [b"release"] * 3
+        return RoundResult(blobs, write_evidence(evidence, work, "none", (), {}, blobs))
 
 
 @dataclass
@@ -50,7 +54,8 @@ class Rounds:
     refusal: Exception | None = None
     study: Study = field(default_factory=Study)
     engine: InstantEngine = field(default_factory=InstantEngine)
-    seen: list[tuple[bool, int]] = field(default_factory=list)
+    spent: list[tuple[bool, int]] = field(default_factory=list)
+    committed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         collected(self.study)
@@ -64,19 +69,29 @@ class Rounds:
     @property
     def kept(self) -> bool:
         """Whether there are releases that the key node could fetch."""
-        return (self.store.root / "releases").exists()
+        return any((self.store.root / "releases").glob("*"))
 
     def spend(self, _: RoundOrder) -> None:
-        self.seen.append((self.kept, self.n_told))
+        self.spent.append((self.kept, self.n_told))
         if self.refusal is not None:
             raise self.refusal
+
+    def commit(self, _: RoundOrder, evidence: RoundEvidence) -> None:
+        assert len(evidence.releases) == 3
+        self.committed.append(self.n_told)
 
     def run(self, order: RoundOrder) -> None:
         async def one_round() -> None:
             runner = RoundRunner(
-                self.study.state, self.store, cast("Engine", self.engine), PLAN.noise,
-                self.spend, SilentProgress(), lambda: None,
-            )  # fmt: skip
+                self.study.state,
+                self.store,
+                cast("Engine", self.engine),
+                PLAN.noise,
+                spend=self.spend,
+                evaluated=self.commit,
+                progress=SilentProgress(),
+                changed=lambda: None,
+            )
             self.study.open(order)
             runner.open(order)
             assert runner._round is not None
@@ -105,7 +120,8 @@ def test_a_round_runs_with_the_plans_noise_and_radius(rounds: Rounds) -> None:
 
 def test_the_round_is_paid_for_before_a_release_is_kept_or_told(rounds: Rounds) -> None:
     rounds.run(ADMISSION)
-    assert rounds.seen == [(False, 0)]
+    assert rounds.spent == [(False, 0)]
+    assert rounds.committed == [0]
     assert rounds.kept
     assert rounds.n_told == 1
 
@@ -123,20 +139,23 @@ def test_the_compute_node_spends_on_disk(tmp_path: Path) -> None:
     roster = Roster(SPEC)
     store = BlobStore(tmp_path, (roster.key, *roster.parties))
     try:
-        node = compute._Node(
-            SPEC,
-            identity("hub"),
-            PLAN,
-            storage=tmp_path,
-            store=store,
-            ledger=Ledger(PLAN.noise, SPEC.digest),
-            limits=compute._Limits(1, 1.0, 1.0, 1),
-            progress=SilentProgress(),
-        )
-        node._spend(ADMISSION)
+        with AuditLog(tmp_path, SPEC, identity("hub"), "compute") as log:
+            node = compute._Node(
+                SPEC,
+                identity("hub"),
+                PLAN,
+                storage=tmp_path,
+                store=store,
+                ledger=Ledger(PLAN.noise, SPEC.digest),
+                log=log,
+                limits=compute._Limits(1, 1.0, 1.0, 1),
+                progress=SilentProgress(),
+            )
+            node._spend(ADMISSION)
     finally:
         store.close()
     path = ledger_path(tmp_path, SPEC)
+    assert path.exists()
     assert [entry["kind"] for entry in json.loads(path.read_text())["entries"]] == ["admission"]
     again = Ledger.load(path, PLAN.noise, SPEC.digest)
     assert again.spent_rho == pytest.approx(PLAN.noise.rho("admission"))

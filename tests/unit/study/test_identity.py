@@ -169,6 +169,27 @@ def test_private_keys_that_are_not_complete_are_refused(tmp_path: Path, kept: in
         load_identity(tmp_path)
 
 
+def test_a_certificate_with_text_around_it_is_refused_in_words(tmp_path: Path) -> None:
+    new_identity("hub", tmp_path, ["127.0.0.1"])
+    path = tmp_path / CERTIFICATE_FILE
+    path.write_bytes(b"of the hub\n" + path.read_bytes())
+    with pytest.raises(ConfigError, match="text around it"):
+        load_identity(tmp_path)
+
+
+def test_a_private_key_of_an_unknown_kind_is_refused_in_words(tmp_path: Path) -> None:
+    new_identity("hub", tmp_path, ["127.0.0.1"])
+    path = tmp_path / PRIVATE_KEYS_FILE
+    begin, _, rest = path.read_bytes().partition(b"-----BEGIN PRIVATE KEY-----\n")
+    body, end, rest = rest.partition(b"-----END PRIVATE KEY-----")
+    elliptic_curve = bytes.fromhex("06072a8648ce3d0201")
+    der = base64.b64decode(body).replace(elliptic_curve, elliptic_curve[:-1] + b"\0")
+    head = begin + b"-----BEGIN PRIVATE KEY-----\n"
+    path.write_bytes(head + base64.b64encode(der) + b"\n" + end + rest)
+    with pytest.raises(ConfigError, match="not a file of private keys"):
+        load_identity(tmp_path)
+
+
 def test_a_certificate_that_has_run_out_is_refused(tmp_path: Path) -> None:
     new_identity("hub", tmp_path, days=0)
     with pytest.raises(ConfigError, match="is valid from"):
