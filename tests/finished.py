@@ -8,13 +8,38 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+from mpcseg.ckks.secret import SecretKey
+from mpcseg.ckks.serialization import save_to_bytes
 from mpcseg.nodes.requests import fetch_results
 from mpcseg.study.spec import StudySpec
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations
 from tests.organisations import write_study
+
+
+@dataclass
+class KeyNodesKnowledge:
+    """What the key node alone knew.
+
+    Attributes:
+        values: decrypted sums and centroids, with all digits.
+        residues: the first eight of the secret key for each prime, as they stand in memory.
+        saved_key: the secret key as SEAL saves it.
+    """
+
+    values: list[float] = field(default_factory=list, repr=False)
+    residues: list[bytes] = field(default_factory=list, repr=False)
+    saved_key: bytes = field(default=b"", repr=False)
+
+    def listen(self, key: SecretKey, value: float) -> None:
+        if not self.values:
+            generator = key._key.generator
+            self.saved_key = save_to_bytes(generator.secret_key().save)
+            self.residues = [row[:8].tobytes() for row in key._secret_residues()]
+        self.values.append(value)
 
 
 @dataclass(frozen=True)
@@ -26,12 +51,14 @@ class FinishedStudy:
         agreement: the file.
         storage: the compute node's folder as it was before the study was closed.
         left: what is there afterwards: ``storage``, ``key``, ``audit`` and ``closing.json``.
+        known: to the key node alone.
     """
 
     nodes: Nodes
     agreement: Path
     storage: Path
     left: Path
+    known: KeyNodesKnowledge = field(repr=False)
 
     @property
     def spec(self) -> StudySpec:
@@ -46,14 +73,25 @@ def finished_study() -> FinishedStudy:
     nodes = two_organisations(privacy={"epsilon": 20.0}, n_rounds=1)
     agreement = write_study(folder / "trial.agreement", nodes.spec)
     left = folder / "left"
-    ran = run_study(nodes, left, [make_cohort(60, 2, 1), make_cohort(30, 2, 2)])
+    known = KeyNodesKnowledge()
+
+    def decrypt(key: SecretKey, blob: bytes, own_std: float) -> float:
+        value = _DECRYPT(key, blob, own_std)
+        known.listen(key, value)
+        return value
+
+    with patch.object(SecretKey, "decrypt_slot_sum", decrypt):
+        ran = run_study(nodes, left, COHORTS)
+    known.values += ran.key.result.cluster_centers.ravel().tolist()
     for own in nodes.parties:
         fetch_results(nodes.spec, own, ran.address, Recorder(), audit=left / "audit")
     shutil.copytree(left / "storage", folder / "storage")
     record = close(nodes, ran.address)
     ran.compute.join()
     (left / "closing.json").write_bytes(record)
-    return FinishedStudy(nodes, agreement, folder / "storage", left)
+    return FinishedStudy(nodes, agreement, folder / "storage", left, known)
 
 
+COHORTS = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]
+_DECRYPT = SecretKey.decrypt_slot_sum
 _FOLDER = tempfile.TemporaryDirectory(prefix="mpcseg-tests-")

@@ -160,10 +160,12 @@ class AuditLog:
     def close(self) -> None:
         """Sign the log as it stands, and let go of the file."""
         with self._busy:
-            if len(self._tree):
-                self.checkpoint()
-            self._database.close()
-            os.close(self._lock)
+            try:
+                if len(self._tree):
+                    self.checkpoint()
+            finally:
+                self._database.close()
+                os.close(self._lock)
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -49,6 +49,7 @@ class StudyState(StudyCourse):
         self.n_blocks: dict[Caller, int] = {}
         self._attestation: events.KeyAttestation | None = None
         self._manifests: dict[Caller, bytes] = {}
+        self._senders: dict[bytes, Caller] = {}
         self._blobs: dict[Caller, dict[BlobName, BlobHeader]] = {
             caller: {} for caller in (rules.key, *rules.parties)
         }
@@ -79,6 +80,7 @@ class StudyState(StudyCourse):
         token = self.membership.join(caller, claims.instance, now)
         if anew and caller not in self.n_blocks:
             self._blobs[caller].clear()
+            self._senders = {d: who for d, who in self._senders.items() if who != caller}
         return token, anew
 
     def verify_study(self, organisation: str, study_digest: str) -> None:
@@ -135,7 +137,7 @@ class StudyState(StudyCourse):
         """Decide about an upload before it is read; False if it has arrived before.
 
         Raises:
-            ProtocolError: this node may not send such a blob, or not now.
+            ProtocolError: this node may not send such a blob, or not now, or another party's.
             BlobTooLargeError: it belongs to a block over the allowed number.
         """
         self.verify_running()
@@ -149,6 +151,12 @@ class StudyState(StudyCourse):
                 f"{caller} sent {header.name} before, with other content",
                 "A blob may be repeated, never replaced.",
             )
+        if self._senders.get(header.sha256, caller) != caller:
+            # Whose it is, is nobody's business.
+            raise ProtocolError(
+                f"{caller} sent as {header.name} what another party has encrypted",
+                "Every encryption is fresh: two that are equal are one and its copy.",
+            )
         return True
 
     def accept(self, caller: Caller, token: str, header: BlobHeader) -> bool:
@@ -160,6 +168,8 @@ class StudyState(StudyCourse):
         if not self.admit(caller, header):
             return False
         self._blobs[caller][header.name] = header
+        if header.name.kind in BLOCK_KINDS:
+            self._senders[header.sha256] = caller
         return True
 
     def admit_download(self, caller: Caller, name: BlobName) -> BlobHeader:

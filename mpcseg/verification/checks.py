@@ -32,7 +32,7 @@ from mpcseg.ckks.serialization import ciphertext_bytes
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import AuditError, LogError
 from mpcseg.nodes.planning import study_plan
-from mpcseg.nodes.study_rules import block_names, manifest_of
+from mpcseg.nodes.study_rules import BLOCK_KINDS, block_names, manifest_of
 from mpcseg.privacy.budget import NoisePlan
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.study.card import verify_signature
@@ -47,6 +47,7 @@ from mpcseg.wire.names import BlobKind
 _STANDARD_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}
 
 _PUBLIC_KINDS = {kind.value for kind in BlobKind}
+_BLOCK_KINDS = {kind.value for kind in BLOCK_KINDS}
 
 
 def agreement(evidence: Evidence) -> str:
@@ -173,9 +174,13 @@ def parameters_are_secure(evidence: Evidence) -> str:
 
 
 def blocks_are_the_parties(evidence: Evidence) -> str:
-    """Each party's blocks at the compute node are those that it committed, once and completely."""
+    """Each party's blocks at the compute node are those that it committed, once and completely.
+
+    And its own: an encryption is fresh, so that one digest in two places is a copy.
+    """
     compute, spec = evidence.compute, evidence.spec
     run = runs_of(compute)[-1]
+    _verify_nothing_copied(records_of(compute.entries, Received))
     said = []
     for party in spec.parties:
         committed = [c for c in records_of(run, BlocksCommitted) if c.party == party.name]
@@ -237,6 +242,7 @@ def releases_are_the_rounds(evidence: Evidence) -> str:
             }:
                 raise AuditError(f"the compute node sent {sent.blob}, which it did not release")
         n_releases += len(released)
+    _verify_nothing_released_twice(records_of(evidence.compute.entries, Released))
     return f"{n_releases:,} slot sums of {length:,} bytes at level {SLOT_SUM_SHAPE.level}"
 
 
@@ -374,6 +380,32 @@ def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int
             False,
         ):
             raise AuditError(f"{one.blob} has not the shape of a slot sum")
+
+
+def _verify_nothing_copied(received: Sequence[Received]) -> None:
+    """No two places hold the same encryption, of one party or of two."""
+    seen: dict[str, tuple[str, str]] = {}
+    for one in received:
+        if one.kind not in _BLOCK_KINDS:
+            continue
+        # A blob that came twice at once, from a sender that tried again, is the same place.
+        party, blob = seen.setdefault(one.sha256, (one.peer, one.blob))
+        if (party, blob) != (one.peer, one.blob):
+            raise AuditError(
+                f"{one.blob} of {one.peer} is {blob} of {party}, byte for byte",
+                "Every encryption is fresh: one of the two is a copy, so that records count twice.",
+            )
+
+
+def _verify_nothing_released_twice(released: Sequence[Released]) -> None:
+    seen: dict[str, str] = {}
+    for one in released:
+        if one.sha256 in seen:
+            raise AuditError(
+                f"{one.blob} is {seen[one.sha256]} once more, byte for byte",
+                "Every release is masked afresh: this one was not computed.",
+            )
+        seen[one.sha256] = one.blob
 
 
 def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import pack_blocks
@@ -43,17 +43,25 @@ class Material:
         digests = [hashlib.sha256(blob).digest() for blob in self.block.values()]
         party.commit(1, manifest_of(digests))
 
+    def encrypted_afresh(self) -> Material:
+        """The same keys and records, as another party would send them."""
+        return replace(self, block=encrypted_block(self.nodes, self.public_key))
 
-def make_material(nodes: Nodes) -> Material:
+
+def encrypted_block(nodes: Nodes, public_key: bytes) -> dict[BlobName, bytes]:
     parameters = plan_of(nodes.spec).parameters
-    secret_key = SecretKey(parameters)
-    public_key = secret_key.public_key()
     (block,) = pack_blocks(make_cohort(40, 2, 0).records, parameters.slots)
     blobs = BlockEncryptor(parameters, public_key).encrypt(block)
+    return dict(zip(block_names(1, 2), blobs, strict=True))
+
+
+def make_material(nodes: Nodes) -> Material:
+    secret_key = SecretKey(plan_of(nodes.spec).parameters)
+    public_key = secret_key.public_key()
     return Material(
         nodes,
         secret_key,
         public_key,
         secret_key.relinearisation_keys(),
-        dict(zip(block_names(1, 2), blobs, strict=True)),
+        encrypted_block(nodes, public_key),
     )

@@ -40,7 +40,7 @@ from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.events import KEYS_PURPOSE, KeyAttestation, attested_bytes
 from mpcseg.wire.names import BlobKind, BlobName
-from mpcseg.wire.v1 import blob_pb2, closing_pb2, event_pb2, round_pb2
+from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2
 from tests.nodes.material import Material
 from tests.nodes.studies import (
     Nodes,
@@ -391,6 +391,37 @@ OPERATIONS: list[Operation] = [
         lambda b: b.fetch(HUB, "party-a"),
         ProtocolError,
         "hub receives no results",
+    ),
+    # Audit logs: how many entries there are would tell how many blocks came.
+    (
+        "a party asks for the log's head before all blocks are complete",
+        lambda b: b.call(
+            ALDER,
+            "GetCheckpoint",
+            audit_pb2.GetCheckpointRequest(**b.envelope(ALDER, Role.PARTY)),
+        ),
+        ProtocolError,
+        "before all blocks are complete",
+    ),
+    (
+        "the key node does",
+        lambda b: b.call(
+            KEEPER,
+            "GetCheckpoint",
+            audit_pb2.GetCheckpointRequest(**b.envelope(KEEPER, Role.KEY)),
+        ),
+        ProtocolError,
+        "before all blocks are complete",
+    ),
+    (
+        "a party leaves its own before all blocks are complete",
+        lambda b: b.call(
+            ALDER,
+            "LeaveCheckpoint",
+            audit_pb2.LeaveCheckpointRequest(**b.envelope(ALDER, Role.PARTY)),
+        ),
+        ProtocolError,
+        "before all blocks are complete",
     ),
     # Nothing of all that has changed anything.
     ("a party listens", lambda b: b.watch(ALDER, Role.PARTY), None, ""),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,48 @@ def test_a_killed_process_leaves_a_whole_log(tmp_path: Path) -> None:
     with AuditLog(tmp_path, SPEC, identity("alder"), "party") as log:
         assert len(log) > 10
     assert len(read_log(path, SPEC).entries) == len(log)
+
+
+def _append_until_the_disk_is_full(folder: Path, n_bytes: int, told: Connection) -> None:
+    log = AuditLog(folder, SPEC, identity("alder"), "party")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+    try:
+        for number in range(10_000):
+            log.append(sent(number))
+    except LogError as error:
+        told.send((len(log), error.message))
+    with contextlib.suppress(LogError):
+        log.close()
+
+
+def test_a_full_disk_is_said_and_leaves_a_whole_log(tmp_path: Path) -> None:
+    """The operating system refuses to make files longer, as it does on a full disk."""
+    identity("alder")
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    for n_bytes in (45_000, 70_000):
+        process = context.Process(
+            target=_append_until_the_disk_is_full, args=(tmp_path, n_bytes, theirs)
+        )
+        process.start()
+        assert ours.poll(60)
+        number, message = ours.recv()
+        process.join(60)
+        assert process.exitcode == 0
+        assert "cannot be written" in message
+        # What was written stands there; what was not has left nothing; and it goes on later.
+        path = next(tmp_path.glob("audit-*.sqlite"))
+        assert len(read_log(path, SPEC).entries) == number > 20
+
+
+def test_a_log_that_cannot_be_signed_is_let_go_all_the_same(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, SPEC, identity("alder"), "party")
+    log.append(sent(0))
+    log._database.execute("PRAGMA query_only = ON")  # as on a disk that has become read-only
+    with pytest.raises(LogError, match="cannot be written"):
+        log.close()
+    with AuditLog(tmp_path, SPEC, identity("alder"), "party") as again:
+        assert len(again) == 1
 
 
 def statement(sql: str) -> Callable[[Path], None]:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from mpcseg.errors import BudgetError
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.roles import Caller, Role
-from mpcseg.nodes.study_rules import Claims, RoundOrder, StudyRules, block_names, manifest_of
+from mpcseg.nodes.study_rules import (
+    BLOCK_KINDS,
+    Claims,
+    RoundOrder,
+    StudyRules,
+    block_names,
+    manifest_of,
+)
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.reference.rounds import RoundKind
 from mpcseg.study.closing import Action, KeyDestroyed, SignedRequest
@@ -43,6 +50,11 @@ DESTROYED = KeyDestroyed(40, "2025-03-31T12:00:00Z", b"signed")
 
 def header(name: BlobName, content: bytes = b"") -> BlobHeader:
     return BlobHeader(name, 100, hashlib.sha256(str(name).encode() + content).digest())
+
+
+def block_blob(caller: Caller, name: BlobName) -> BlobHeader:
+    """A blob of a party's block: every party's encryptions are its own."""
+    return header(name, caller.name.encode() if name.kind in BLOCK_KINDS else b"")
 
 
 PUBLIC = header(BlobName(BlobKind.PUBLIC_KEY))
@@ -103,7 +115,7 @@ class Study:
         return self.state.verify_call(caller.name, digest, session or self.sessions[caller])
 
     def upload(self, caller: Caller, blob: BlobHeader | BlobName) -> None:
-        announced = blob if isinstance(blob, BlobHeader) else header(blob)
+        announced = blob if isinstance(blob, BlobHeader) else block_blob(caller, blob)
         if self.state.admit(caller, announced):
             self.state.accept(caller, self.sessions[caller], announced)
 
@@ -117,7 +129,7 @@ class Study:
     def commit(self, caller: Caller, n_blocks: int, manifest: bytes | None = None) -> None:
         if manifest is None:
             names = block_names(n_blocks, RULES.n_features)
-            manifest = manifest_of([header(name).sha256 for name in names])
+            manifest = manifest_of([block_blob(caller, name).sha256 for name in names])
         self.state.commit(caller, n_blocks, manifest)
 
     def open(self, order: RoundOrder, caller: Caller = KEY) -> None:

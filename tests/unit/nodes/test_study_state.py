@@ -36,6 +36,7 @@ from tests.unit.nodes.study import (
     Operation,
     Study,
     asked,
+    block_blob,
     collected,
     computed,
     feature,
@@ -206,6 +207,21 @@ TABLES: dict[str, tuple[Operation, list[tuple[Operation, type[MpcsegError] | Non
             (lambda s: s.commit(A, 1), ProtocolError),
             (lambda s: s.upload(A, feature(2)), ProtocolError),
             (lambda s: s.open(ADMISSION), ProtocolError),  # b is missing
+        ],
+    ),
+    "no party sends what another one has encrypted": (
+        keys,
+        [
+            (lambda s: s.blocks(A, 1), OK),
+            (lambda s: s.upload(B, block_blob(A, feature(0))), ProtocolError),
+            (
+                lambda s: s.upload(B, replace(block_blob(A, feature(0)), name=feature(1))),
+                ProtocolError,
+            ),
+            (lambda s: s.commit(A, 1), OK),
+            (lambda s: s.upload(B, block_blob(A, feature(0))), ProtocolError),
+            (lambda s: s.blocks(B, 1), OK),
+            (lambda s: s.commit(B, 1), OK),
         ],
     ),
     "rounds in order, and no more than agreed": (
@@ -422,3 +438,12 @@ def _visible(study: Study) -> tuple[object, ...]:
     state = study.state
     ends = state.error, state.ending, state.key_destroyed
     return state.phase, len(state.events), dict(state.n_blocks), *ends
+
+
+def test_what_is_another_partys_is_refused_without_its_name() -> None:
+    study = Study()
+    keys(study)
+    study.blocks(A, 1)
+    with pytest.raises(ProtocolError, match="another party has encrypted") as caught:
+        study.upload(B, block_blob(A, feature(0)))
+    assert "party node a" not in caught.value.message

@@ -35,6 +35,7 @@ from mpcseg.ckks.serialization import save_to_bytes
 from mpcseg.cli.app import app
 from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.study_rules import block_names, manifest_of
 from mpcseg.study.agreement import load_agreement
 from mpcseg.verification.evidence import Evidence, collect
 from mpcseg.verification.verify import CHECKS, Finding, verify
@@ -136,6 +137,47 @@ def decrypts_after_the_end(records: list[Record]) -> Sequence[Record]:
     return [*records[:at], *records[at + 1 :], records[at]]
 
 
+def an_earlier_sum_again(records: list[Record]) -> Sequence[Record]:
+    """The lloyd round's first sum is the admission round's, wherever the log speaks of it."""
+    earlier, later = (
+        next(r for r in records if isinstance(r, Released) and r.round == round_)
+        for round_ in (0, 2)
+    )
+    return [
+        record.model_copy(update={"sha256": earlier.sha256})
+        if isinstance(record, Sent | Released) and record.content == later.content
+        else record
+        for record in records
+    ]
+
+
+def a_block_of(parties: tuple[str, str]) -> Change:
+    """A feature of the second party is one of the first, and that is what was committed."""
+
+    def change(records: list[Record]) -> Sequence[Record]:
+        source, target = parties
+        came = {
+            (record.peer, record.blob): record
+            for record in records
+            if isinstance(record, Received) and record.kind in ("feature", "presence")
+        }
+        copied = came[source, "feature-00000-000"]
+        place = (target, "feature-00000-001")
+        came[place] = came[place].model_copy(update={"sha256": copied.sha256})
+        digests = [bytes.fromhex(came[target, str(name)].sha256) for name in block_names(1, 2)]
+        manifest = manifest_of(digests).hex()
+        return [
+            record.model_copy(update={"manifest": manifest})
+            if isinstance(record, BlocksCommitted) and record.party == target
+            else came.get((record.peer, record.blob), record)
+            if isinstance(record, Received)
+            else record
+            for record in records
+        ]
+
+    return change
+
+
 COMPUTE: tuple[NodeRole, str] = ("compute", "birch")
 KEY: tuple[NodeRole, str] = ("key", "alder")
 PARTY: tuple[NodeRole, str] = ("party", "birch")
@@ -200,6 +242,9 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
         COMPUTE, twice(first(Released), blob="release-0000-00077", sha256=OTHER),
         "releases are the rounds' sums",
     ),
+    "it releases an earlier round's sum again": (
+        COMPUTE, an_earlier_sum_again, "releases are the rounds' sums",
+    ),
     "it releases one sum less": (
         COMPUTE, without(first(Released)), "releases are the rounds' sums",
     ),
@@ -248,6 +293,12 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     "it never closed": (COMPUTE, without(first(StudyEnded)), "closing record"),
     "it was not told of the key's end": (
         COMPUTE, without_all(SecretKeyDestroyed), "secret key destroyed",
+    ),
+    "one party's block is another's": (
+        COMPUTE, a_block_of(("alder", "birch")), "blocks are the parties' own",
+    ),
+    "one block of a party is another block of it": (
+        COMPUTE, a_block_of(("alder", "alder")), "blocks are the parties' own",
     ),
     # The key node.
     "the key node decrypts a release twice": (
