@@ -51,10 +51,10 @@ _POWER_FACTOR_SCALE = 2.0**14
 """Scale of ρ on powers: leaves 2²⁰ of room at level 0, and rounds ρ by a quarter of a percent."""
 
 _FACTOR_SCALE = 2.0**20
-"""Scale of ρ on presence and records, where two more factors and three primes have to fit."""
+"""Scale of ρ on presence and records, where two more factors and three primes have to fit.
 
-_MAGNITUDE_FACTOR_SCALE = 2.0**31
-"""Scale of ρ in the sum of magnitudes: random modulo every prime."""
+Low enough that the last bits of an encoding, which processors do not agree on, are rounded away.
+"""
 
 
 def random_functional(seed: bytes, label: str, slots: int) -> Functional:
@@ -128,6 +128,8 @@ def magnitudes(
 ) -> Encrypted:
     """MAGNITUDE_WEIGHT·Σ_j ρ_j·x_j at level 0, from the level at which features were uploaded.
 
+    Products of coefficients of ρ and x are far beyond each prime: random modulo every one.
+
     Args:
         circuit: on the compute node.
         features: of one upload, at the top level.
@@ -137,7 +139,7 @@ def magnitudes(
     terms = zip(features, functionals, strict=True)
     total = reduce(
         circuit.add,
-        [circuit.multiply_plain(x, rho, _MAGNITUDE_FACTOR_SCALE) for x, rho in terms],
+        [circuit.multiply_plain(x, rho, _FACTOR_SCALE) for x, rho in terms],
     )
     # A power of two that leaves, after all rescales, the weight at the scale of bounds.
     scale = bounds_scale(parameters)

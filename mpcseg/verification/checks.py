@@ -242,6 +242,7 @@ def releases_are_the_rounds(evidence: Evidence) -> str:
             }:
                 raise AuditError(f"the compute node sent {sent.blob}, which it did not release")
         n_releases += len(released)
+    _verify_seeds(records_of(evidence.compute.entries, RoundEvaluated))
     _verify_nothing_released_twice(records_of(evidence.compute.entries, Released))
     return f"{n_releases:,} slot sums of {length:,} bytes at level {SLOT_SUM_SHAPE.level}"
 
@@ -406,6 +407,13 @@ def _verify_nothing_released_twice(released: Sequence[Released]) -> None:
                 "Every release is masked afresh: this one was not computed.",
             )
         seen[one.sha256] = one.blob
+
+
+def _verify_seeds(evaluated: Sequence[RoundEvaluated]) -> None:
+    """Two rounds under one seed have the same masks: their difference would show what they hide."""
+    uses = Counter(one.seed_commitment for one in evaluated)
+    if any(count > 1 for count in uses.values()):
+        raise AuditError("two rounds were masked from the same seed")
 
 
 def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:

@@ -178,6 +178,13 @@ def a_block_of(parties: tuple[str, str]) -> Change:
     return change
 
 
+def with_one_seed(records: list[Record]) -> Sequence[Record]:
+    return [
+        r.model_copy(update={"seed_commitment": OTHER}) if isinstance(r, RoundEvaluated) else r
+        for r in records
+    ]
+
+
 COMPUTE: tuple[NodeRole, str] = ("compute", "birch")
 KEY: tuple[NodeRole, str] = ("key", "alder")
 PARTY: tuple[NodeRole, str] = ("party", "birch")
@@ -259,6 +266,9 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     ),
     "it releases before it commits": (
         COMPUTE, without(first(RoundEvaluated)), "releases are the rounds' sums",
+    ),
+    "it masks two rounds from one seed": (
+        COMPUTE, with_one_seed, "releases are the rounds' sums",
     ),
     "it sends what it did not release": (
         COMPUTE, changed(first(Sent, of_kind("release")), sha256=OTHER),
