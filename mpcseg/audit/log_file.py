@@ -119,7 +119,7 @@ def read_log(path: Path, spec: StudySpec) -> LogFile:
             heads = _heads(database, organisation, role)
     except FileNotFoundError:
         raise EvidenceError(f"there is no audit log {path}") from None
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise LogError(
             f"{path} cannot be read as an audit log ({type(error).__name__})",
             "It is damaged, or no audit log. Copy logs only when their node has ended.",

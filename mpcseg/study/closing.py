@@ -305,6 +305,9 @@ def _bytes(text: object) -> bytes:
     if not isinstance(text, str):
         raise SignatureError("a signature is missing")
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except ValueError:
         raise SignatureError("a signature is not base64 text") from None
+    if _text(raw) != text:  # other letters for the same bytes: one record has one form
+        raise SignatureError("a signature is not base64 text in its one form")
+    return raw

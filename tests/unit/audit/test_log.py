@@ -210,6 +210,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "a role that it has not": statement("UPDATE log SET role = 'key'"),
     "a role that there is not": statement("UPDATE log SET role = 'auditor'"),
     "another study": statement("UPDATE log SET study = hex(zeroblob(32))"),
+    "an owner that is no text": statement("UPDATE log SET organisation = CAST(x'80' AS TEXT)"),
     "two owners": statement("INSERT INTO log SELECT * FROM log"),
     "more tables": with_table,
     "the end is missing": lambda path: os.truncate(path, path.stat().st_size // 2),

@@ -130,6 +130,16 @@ def test_a_compute_node_cannot_put_others_words_on_record(lie: ClosingRecord) ->
         verify_record(SPEC, sign_record(SPEC, HUB, lie))
 
 
+def test_a_record_has_one_form() -> None:
+    """Base64 leaves bits at its end that mean nothing."""
+    data = sign_record(SPEC, HUB, RECORD)
+    at = data.rindex(b'=="')  # of the record's own signature, the last field
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = bytes([letters[letters.index(data[at - 1]) ^ 1]])
+    with pytest.raises(SignatureError, match="one form"):
+        verify_record(SPEC, data[: at - 1] + other + data[at:])
+
+
 Operation = Callable[[StudySpec], object]
 
 
