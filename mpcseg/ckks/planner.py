@@ -246,7 +246,8 @@ class Plan:
         Args:
             norm: whether admission tests an agreed radius too.
         """
-        kinds: list[RoundKind] = ["admission", "moments", *["lloyd"] * self.n_rounds, "profile"]
+        lloyd: list[RoundKind] = ["lloyd"] * self.n_rounds
+        kinds: list[RoundKind] = ["admission", "moments", *lloyd, "profile"]
         planes = (self.n_rounds + 1) * self.hyperplane_bytes(self.sharp)
         return planes + sum(
             self.evidence_bytes(kind, norm=norm) + self.release_bytes(self.n_sums(kind))
