@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from mpcseg.ckks.secret import SecretKey
@@ -75,8 +76,8 @@ def finished_study() -> FinishedStudy:
     left = folder / "left"
     known = KeyNodesKnowledge()
 
-    def decrypt(key: SecretKey, blob: bytes, own_std: float) -> float:
-        value = _DECRYPT(key, blob, own_std)
+    def decrypt(key: SecretKey, *arguments: Any, **options: Any) -> float:
+        value = _DECRYPT(key, *arguments, **options)
         known.listen(key, value)
         return value
 

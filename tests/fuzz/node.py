@@ -272,7 +272,7 @@ class NodeUnderFire:
             self._publish()
         with connect(self._nodes, self._nodes.parties[1], self._address) as party:
             party.join()
-            self._material.send_block(party)
+            self._material.encrypted_afresh().send_block(party)
 
     def _publish(self) -> None:
         with connect(self._nodes, self._nodes.key, self._address, patience=10.0) as key:

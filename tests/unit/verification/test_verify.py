@@ -380,6 +380,13 @@ def test_a_lie_is_found_by_the_check_that_is_there_for_it(evidence: Evidence, li
     assert ("no log rewritten or cut" in found) != is_after
 
 
+@pytest.mark.parametrize("parties", [("alder", "birch"), ("alder", "alder")])
+def test_a_copied_block_is_called_a_copy(evidence: Evidence, parties: tuple[str, str]) -> None:
+    """Whatever else is wrong then: a party that is in league writes down what fits."""
+    found = failed(with_lie(evidence, *COMPUTE, a_block_of(parties)))
+    assert "byte for byte" in found["blocks are the parties' own"].evidence
+
+
 _AFTER_THE_LAST_CHECKPOINT = {
     "it gives results to another organisation",
     "it gives results to a party node",
