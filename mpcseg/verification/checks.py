@@ -1,4 +1,4 @@
-"""The checks of ``mpcseg audit verify`` on keys, blocks, wires and rounds (docs/verification.md).
+"""The checks of ``mpcseg audit verify`` on logs, wires, keys and blocks (docs/verification.md).
 
 Each takes the evidence, returns what it has seen in words, and raises what is wrong. Runs at a
 reviewer; nothing here needs a node, a network or a key.
@@ -17,26 +17,18 @@ from mpcseg.audit.records import (
     Blob,
     BlocksCommitted,
     CheckpointTaken,
-    Decrypted,
     Entry,
     KeysVouched,
     Received,
-    Released,
     RoundEvaluated,
     RoundOpened,
-    SecretKeyDestroyed,
     Sent,
 )
 from mpcseg.ckks.parameters import PRIME_BITS
-from mpcseg.ckks.serialization import ciphertext_bytes
-from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import AuditError, LogError
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.study_rules import BLOCK_KINDS, block_names, manifest_of
-from mpcseg.privacy.budget import NoisePlan
-from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.study.card import verify_signature
-from mpcseg.study.spec import StudySpec
 from mpcseg.verification.evidence import Evidence, NotThereError, records_of, runs_of
 from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobKind
@@ -204,105 +196,6 @@ def blocks_are_the_parties(evidence: Evidence) -> str:
     return "blocks: " + ", ".join(said) + _without(evidence)
 
 
-def rounds_are_agreed(evidence: Evidence) -> str:
-    """Rounds are of the agreed kinds, in the agreed order, no more than agreed, at both nodes."""
-    asked = [records_of(run, RoundOpened) for run in runs_of(evidence.compute)]
-    plan = study_plan(evidence.spec)
-    for rounds in asked:
-        _verify_order(rounds, evidence.spec, (plan.circuit.blunt, plan.circuit.sharp))
-    done = [r for rounds in asked for r in rounds]
-    if ("key", evidence.spec.key.name) in evidence.logs:
-        by_key = records_of(evidence.key.entries, RoundOpened)
-        if any(round_ not in by_key for round_ in done):
-            raise AuditError("the compute node ran a round that the key node did not ask for")
-    kinds = Counter(round_.kind for round_ in asked[-1])
-    said = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    return f"{said or 'none'} (at most {evidence.spec.n_rounds} lloyd)"
-
-
-def releases_are_the_rounds(evidence: Evidence) -> str:
-    """Each round released exactly its slot sums, of the one shape that a slot sum has."""
-    spec, n_releases = evidence.spec, 0
-    length = ciphertext_bytes(study_plan(spec).circuit.parameters, SLOT_SUM_SHAPE)
-    for run in runs_of(evidence.compute):
-        opened = {r.round: r for r in records_of(run, RoundOpened)}
-        released = records_of(run, Released)
-        for evaluated in records_of(run, RoundEvaluated):
-            round_ = opened.get(evaluated.round)
-            if round_ is None:
-                raise AuditError(f"round {evaluated.round} was computed and never asked for")
-            of_round = [r for r in released if r.round == evaluated.round]
-            _verify_releases(of_round, _n_sums(spec, round_.kind), evaluated.round, length)
-        evaluated_rounds = {e.round for e in records_of(run, RoundEvaluated)}
-        if {r.round for r in released} != evaluated_rounds:
-            raise AuditError("the compute node released sums of a round that it did not commit to")
-        for sent in records_of(run, Sent):
-            if sent.kind == BlobKind.RELEASE.value and sent.content not in {
-                r.content for r in released
-            }:
-                raise AuditError(f"the compute node sent {sent.blob}, which it did not release")
-        n_releases += len(released)
-    _verify_seeds(records_of(evidence.compute.entries, RoundEvaluated))
-    _verify_nothing_released_twice(records_of(evidence.compute.entries, Released))
-    return f"{n_releases:,} slot sums of {length:,} bytes at level {SLOT_SUM_SHAPE.level}"
-
-
-def nothing_else_decrypted(evidence: Evidence) -> str:
-    """The key node decrypted each release of each round once, and nothing else."""
-    spec, key = evidence.spec, evidence.key
-    compute = evidence.logs.get(("compute", spec.compute.name))
-    released = {r.content for r in records_of(compute.entries, Released)} if compute else None
-    plan, total = study_plan(spec), 0
-    length = ciphertext_bytes(plan.circuit.parameters, SLOT_SUM_SHAPE)
-    for run in runs_of(key):
-        opened = {r.round: r for r in records_of(run, RoundOpened)}
-        decrypted = records_of(run, Decrypted)
-        for index in sorted({d.round for d in decrypted}):
-            if index not in opened:
-                raise AuditError(f"a value of round {index} was decrypted; nobody opened it")
-            of_round = [d for d in decrypted if d.round == index]
-            _verify_releases(of_round, _n_sums(spec, opened[index].kind), index, length)
-            if any(d.own_noise != _has_own_noise(plan.noise, opened[index]) for d in of_round):
-                raise AuditError(f"round {index}: the key node's own noise is not as agreed")
-        for one in decrypted:
-            if released is not None and one.content not in released:
-                raise AuditError(f"{one.blob} was decrypted and never released")
-        for stated in records_of(run, SecretKeyDestroyed):
-            if stated.decrypted_values != len(decrypted):
-                raise AuditError(
-                    f"{len(decrypted)} decryptions are in the log; "
-                    f"{stated.decrypted_values} are stated under signature"
-                )
-        total += len(decrypted)
-    if compute is None:
-        raise NotThereError(f"{total:,} decryptions; no log of the compute node to compare with")
-    return f"{total:,} numbers, each a release of a round that was asked for"
-
-
-def committed_before_decryption(evidence: Evidence) -> str:
-    """Before each round's decryption the key node held the compute node's word for that round."""
-    compute, key = evidence.compute, evidence.key
-    at = {
-        record.content: entry.number
-        for entry in compute.entries
-        if isinstance(record := entry.record, Released)
-    }
-    held, n_rounds, seen = 0, 0, set[tuple[int, int]]()
-    for number, run in enumerate(runs_of(key)):
-        for entry in run:
-            record = entry.record
-            if isinstance(record, CheckpointTaken) and record.checkpoint.role == "compute":
-                held = record.checkpoint.size
-            elif isinstance(record, Decrypted):
-                if at.get(record.content, held) >= held:
-                    raise AuditError(
-                        f"{record.blob} was decrypted before the compute node had committed to it"
-                    )
-                seen.add((number, record.round))
-    n_rounds = len(seen)
-    return f"{n_rounds} rounds, each committed to under {evidence.spec.compute.name}'s signature"
-
-
 def _is_finished(compute: LogFile) -> bool:
     """Whether the last run of the compute node went through its last round."""
     run = runs_of(compute)[-1]
@@ -351,38 +244,6 @@ def _verify_key_is_vouched(log: LogFile) -> None:
                 raise AuditError(f"{log}: a public key crossed a wire that nobody vouched for")
 
 
-def _verify_order(
-    rounds: Sequence[RoundOpened], spec: StudySpec, signs: tuple[tuple[int, ...], ...]
-) -> None:
-    order = ["admission", "moments", "lloyd", "profile"]
-    places = [order.index(round_.kind) for round_ in rounds]
-    counts = Counter(round_.kind for round_ in rounds)
-    is_in_order = places == sorted(places) and [r.round for r in rounds] == [*range(len(rounds))]
-    if not is_in_order or (places and places[:2] != [0, 1][: len(places)]):
-        raise AuditError("rounds were not run in the agreed order")
-    if counts["lloyd"] > spec.n_rounds or any(
-        counts[kind] > 1 for kind in counts if kind != "lloyd"
-    ):
-        raise AuditError(f"{counts['lloyd']} lloyd rounds were run; {spec.n_rounds} are agreed")
-    for round_ in rounds:
-        if round_.sign not in (signs if round_.kind in ("lloyd", "profile") else ((),)):
-            raise AuditError(f"round {round_.round} used a sign polynomial that was not planned")
-
-
-def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int) -> None:
-    names = {f"release-{index:04d}-{item:05d}" for item in range(n_sums)}
-    if len(found) != n_sums or {one.blob for one in found} != names:
-        raise AuditError(f"round {index} has {len(found)} sums; the agreement gives it {n_sums}")
-    for one in found:
-        if (one.kind, one.level, one.n_bytes, one.seeded) != (
-            BlobKind.RELEASE.value,
-            SLOT_SUM_SHAPE.level,
-            length,
-            False,
-        ):
-            raise AuditError(f"{one.blob} has not the shape of a slot sum")
-
-
 def _verify_nothing_copied(received: Sequence[Received]) -> None:
     """No two places hold the same encryption, of one party or of two."""
     seen: dict[str, tuple[str, str]] = {}
@@ -396,32 +257,6 @@ def _verify_nothing_copied(received: Sequence[Received]) -> None:
                 f"{one.blob} of {one.peer} is {blob} of {party}, byte for byte",
                 "Every encryption is fresh: one of the two is a copy, so that records count twice.",
             )
-
-
-def _verify_nothing_released_twice(released: Sequence[Released]) -> None:
-    seen: dict[str, str] = {}
-    for one in released:
-        if one.sha256 in seen:
-            raise AuditError(
-                f"{one.blob} is {seen[one.sha256]} once more, byte for byte",
-                "Every release is masked afresh: this one was not computed.",
-            )
-        seen[one.sha256] = one.blob
-
-
-def _verify_seeds(evaluated: Sequence[RoundEvaluated]) -> None:
-    """Two rounds under one seed have the same masks: their difference would show what they hide."""
-    uses = Counter(one.seed_commitment for one in evaluated)
-    if any(count > 1 for count in uses.values()):
-        raise AuditError("two rounds were masked from the same seed")
-
-
-def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:
-    return bool(noise.own_draw and noise.stds(round_.kind, round_.sign).any())
-
-
-def _n_sums(spec: StudySpec, kind: RoundKind) -> int:
-    return math.prod(sums_shape(kind, spec.n_clusters, spec.n_features, len(spec.parties)))
 
 
 def _without(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mpcseg.errors import MpcsegError
-from mpcseg.verification import checks, closing_checks
+from mpcseg.verification import checks, closing_checks, round_checks
 from mpcseg.verification.evidence import Evidence, NotThereError
 
 CHECKS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
@@ -21,10 +21,10 @@ CHECKS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("one vouched public key", checks.one_public_key),
     ("parameters 128-bit secure", checks.parameters_are_secure),
     ("blocks are the parties' own", checks.blocks_are_the_parties),
-    ("rounds as agreed", checks.rounds_are_agreed),
-    ("releases are the rounds' sums", checks.releases_are_the_rounds),
-    ("nothing else decrypted", checks.nothing_else_decrypted),
-    ("committed before decryption", checks.committed_before_decryption),
+    ("rounds as agreed", round_checks.rounds_are_agreed),
+    ("releases are the rounds' sums", round_checks.releases_are_the_rounds),
+    ("nothing else decrypted", round_checks.nothing_else_decrypted),
+    ("committed before decryption", round_checks.committed_before_decryption),
     ("privacy budget kept", closing_checks.budget_kept),
     ("no secret key at the compute node", closing_checks.no_secret_key),
     ("secret key destroyed", closing_checks.secret_key_destroyed),
