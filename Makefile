@@ -33,8 +33,8 @@ lint: $(STAMP)  ## check style, types, the layers of the architecture and the ge
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_stubs.py --check
 
-test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## run every test, two files at a time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 mutants: $(STAMP)  ## remove one protection after the other, and see that the tests notice each
 	$(BIN)/python -m tools.mutants --jobs $(JOBS)

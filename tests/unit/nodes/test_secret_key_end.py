@@ -80,7 +80,7 @@ def test_at_the_regular_end_the_statement_is_made_after_it_is_gone(session: Sess
         assert secret_key.public_key()
     assert_destroyed(secret_key)
     assert session.client.heard == []  # it travels with Finish
-    verify_key_destroyed(SPEC, key._statement(SPEC, OWN, secret_key))
+    verify_key_destroyed(SPEC, key._statement(SPEC, OWN, cast("StudySession", session), secret_key))
 
 
 def test_keys_that_are_made_in_vain_are_destroyed_too(
@@ -105,7 +105,7 @@ def test_keys_that_are_made_in_vain_are_destroyed_too(
 
 
 def test_the_statement_is_made_when_the_key_is_gone_and_not_before(
-    monkeypatch: pytest.MonkeyPatch,
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[SecretKey] = []
 
@@ -120,7 +120,7 @@ def test_the_statement_is_made_when_the_key_is_gone_and_not_before(
             super().report_destroyed(statement)
 
     monkeypatch.setattr(key, "SecretKey", Watched)
-    session = Session(client=Listener())
+    session.client = Listener(session.client.log)
     with pytest.raises(NodeVanishedError), held(session):
         raise NodeVanishedError("gone")
     assert len(session.client.heard) == 1
