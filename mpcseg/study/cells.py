@@ -178,11 +178,20 @@ def comparable(cells: Any) -> list[object]:
 
     Args:
         cells: an Arrow array.
+
+    Raises:
+        NotANumberError: of a type that Python cannot read.
     """
     if _is_numeric(cells):
         return [None if math.isnan(value) else value for value in _cast(cells).tolist()]
     if not is_text(cells):
-        return list(cells.to_pylist())
+        try:
+            return list(cells.to_pylist())
+        except (OverflowError, ValueError):  # a time beyond what Python can name
+            raise NotANumberError(
+                f"a column is of type {cells.type}, and holds values that cannot be read",
+                "Give features as numbers.",
+            ) from None
     trimmed = _trimmed(cells)
     is_number = pc.match_substring_regex(trimmed, _NUMBER).to_pylist()
     return [

@@ -73,6 +73,7 @@ def read_toml(
     content = read_bytes(path, what, hint=hint, limit=limit)
     try:
         data = tomllib.loads(content.decode("utf-8"))
+        has_nul = _holds_nul(data)
     except UnicodeDecodeError:
         raise ConfigError(f"{what} {path} is not UTF-8 text", "Save it as UTF-8.") from None
     except (ValueError, RecursionError) as error:  # ValueError also for numbers without end
@@ -81,7 +82,7 @@ def read_toml(
             f"{what} {path} is not valid TOML: {reason}",
             "Compare it with the template in parties/.",
         ) from None
-    if _holds_nul(data):
+    if has_nul:
         raise ConfigError(f"{what} {path} has a NUL character in a text", "Remove it.")
     return data
 
