@@ -23,16 +23,18 @@ def log_of(
     role: NodeRole,
     organisation: str,
     records: Sequence[Record],
-    times: Sequence[str] = (),
+    told: Sequence[Entry] = (),
 ) -> LogFile:
     """A log that holds together, with these records, under its organisation's signature.
 
-    Entries have the given times, as far as these go.
+    Times and salts are those of the entries that were told, as far as these go.
     """
     entries, tree, chain = [], Tree(), FIRST_CHAIN
     for number, record in enumerate(records):
-        time = times[number] if number < len(times) else now()
-        entry = Entry(number=number, study=spec.digest, time=time, record=record)
+        if number < len(told):
+            entry = told[number].model_copy(update={"record": record})
+        else:
+            entry = Entry(number=number, study=spec.digest, time=now(), record=record)
         leaf = leaf_hash(entry.canonical())
         tree.append(leaf)
         chain = chained(chain, leaf)
@@ -45,6 +47,5 @@ def with_lie(evidence: Evidence, role: NodeRole, organisation: str, change: Chan
     """The evidence, but one node has written something else."""
     told = evidence.logs[role, organisation]
     records = change([entry.record for entry in told.entries])
-    times = [entry.time for entry in told.entries]
-    lie = log_of(evidence.spec, role, organisation, records, times)
+    lie = log_of(evidence.spec, role, organisation, records, told.entries)
     return dataclasses.replace(evidence, logs={**evidence.logs, (role, organisation): lie})

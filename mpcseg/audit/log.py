@@ -55,6 +55,7 @@ class AuditLog:
         self.path = log_path(folder, spec, role, identity.name)
         self._tree, self._chain = Tree(), FIRST_CHAIN
         self._taken: dict[tuple[str, str], Checkpoint] = {}
+        self._signed: set[int] = {0}
         self._lock = _locked(self.path)
         try:
             # First of all, so that SQLite undoes what a killed process has left half-written.
@@ -74,6 +75,7 @@ class AuditLog:
         if (found.organisation, found.role) != (self._identity.name, self._role):
             raise LogError(f"{self.path} is {found}", "Rename it back; logs must not be moved.")
         self._tree, self._chain = found.tree, found.chain
+        self._signed.update(head.size for head in found.heads)
         for entry in found.entries:
             self._remember(entry.record)
 
@@ -118,15 +120,23 @@ class AuditLog:
             )
             row = (size, signed.root, signed.time, signed.signature)
             self._write("INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?)", [row])
+            self._signed.add(size)
             return signed
 
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """Show that the log of ``new`` entries goes on from that of ``old``.
 
+        From a size only that was signed once: a proof from any other would hand out the hashes of
+        single entries to whoever asks for them one by one.
+
         Raises:
-            LogError: the log never had so many entries: it was cut since, or replaced.
+            LogError: the log was never signed at that size, or was cut since, or replaced.
         """
         with self._busy:
+            if old <= len(self._tree) and old not in self._signed:
+                raise LogError(
+                    f"the log does not go on from one of {old} entries: none such was ever signed"
+                )
             return self._tree.consistency_proof(old, new)
 
     def known_size(self, organisation: str, role: NodeRole) -> int:

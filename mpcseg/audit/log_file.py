@@ -5,6 +5,7 @@ Runs on: a node, when it goes on with its log, and at a reviewer, for whom every
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import sqlite3
@@ -54,7 +55,8 @@ FIRST_CHAIN = bytes(HASH_BYTES)
 """The chain before the first entry."""
 
 _MOST_BYTES = 1 << 30
-_MOST_ENTRIES = 5_000_000
+_MOST_ENTRIES = 1_000_000
+_MOST_HEADS = 100_000
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ def _heads(
     database: sqlite3.Connection, organisation: str, role: NodeRole
 ) -> tuple[Checkpoint, ...]:
     heads = []
-    for size, root, time, signature in database.execute("SELECT * FROM heads ORDER BY size"):
+    rows = database.execute("SELECT * FROM heads ORDER BY size DESC LIMIT ?", (_MOST_HEADS,))
+    for size, root, time, signature in reversed(rows.fetchall()):
         fields = {"organisation": organisation, "role": role, "size": size, "root": root}
         try:
             heads.append(
@@ -192,6 +195,30 @@ def _heads(
         except ValidationError:
             raise LogError("a signed head of an audit log is not what it must be") from None
     return tuple(heads)
+
+
+def signed_part(log: LogFile) -> LogFile:
+    """The log up to the last entry that its organisation has signed.
+
+    What stands behind it is nobody's word: whoever had the file could have appended it.
+
+    Raises:
+        EvidenceError: nothing of it is signed.
+    """
+    size = log.heads[-1].size if log.heads else 0
+    if size == 0:
+        raise EvidenceError(
+            f"nothing of {log} is signed by its organisation ({log.path})",
+            "Its node was killed at once, or the file is not its own.",
+        )
+    if size == len(log.entries):
+        return log
+    tree, chain = Tree(), FIRST_CHAIN
+    for entry in log.entries[:size]:
+        leaf = leaf_hash(entry.canonical())
+        tree.append(leaf)
+        chain = chained(chain, leaf)
+    return dataclasses.replace(log, entries=log.entries[:size], tree=tree, chain=chain)
 
 
 def verify_head(log: LogFile, head: Checkpoint) -> None:

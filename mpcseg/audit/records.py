@@ -8,6 +8,7 @@ form of its own.
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Annotated, Any, Literal
 
 import rfc8785
@@ -26,9 +27,12 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,
 Time = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)
 ]
+Salt = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER, strict=True)]
 Rho = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Signature = Annotated[Key, Field(min_length=64, max_length=64)]
+
+_SALT_BYTES = 16
 
 LONGEST_ENTRY = 4096
 """Bytes of an entry."""
@@ -299,6 +303,7 @@ class Entry(BaseModel):
         number: 0, 1, … without gaps.
         study: digest of the agreement.
         time: UTC, by the node's own clock.
+        salt: random, so that nobody who has the hash of an entry can guess the entry.
         record: what happened.
     """
 
@@ -306,6 +311,7 @@ class Entry(BaseModel):
     number: Count
     study: Sha256
     time: Time
+    salt: Salt = Field(default_factory=lambda: secrets.token_hex(_SALT_BYTES))
     record: Record = Field(discriminator="event")
 
     def canonical(self) -> bytes:

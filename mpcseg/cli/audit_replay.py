@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mpcseg.audit.log import log_path
+from mpcseg.audit.log_file import read_log, signed_part
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.options import ProgressOption
 from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.errors import AuditError
+from mpcseg.errors import AuditError, EvidenceError
+from mpcseg.verification.evidence import root_of, verify_decrypted_is_released
 
 if TYPE_CHECKING:
     from mpcseg.verification.replay import Replay
@@ -33,6 +35,12 @@ def replay(  # noqa: PLR0913  each is an option of the command line
     log: Annotated[
         Path | None,
         typer.Option("--log", help="The compute node's audit log, if it stands elsewhere."),
+    ] = None,
+    key_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-log", help="The key node's audit log: that this is what was decrypted."
+        ),
     ] = None,
     sample: Annotated[
         str | None,
@@ -52,17 +60,25 @@ def replay(  # noqa: PLR0913  each is an option of the command line
     rebuilt from its partial sums. The partial sums are rebuilt from the parties' ciphertexts: all,
     or with --sample those of some units.
     """
-    from mpcseg.verification.computed import computed_study  # noqa: PLC0415  gRPC takes a while
+    from mpcseg.verification.computed import (  # noqa: PLC0415  gRPC takes a while
+        computed_study,
+        read_compute_log,
+    )
     from mpcseg.verification.replay import verify_replay  # noqa: PLC0415
 
     spec = study_to_end(agreement)
-    path = log or log_path(evidence, spec, "compute", spec.compute.name)
+    compute = read_compute_log(log or log_path(evidence, spec, "compute", spec.compute.name), spec)
+    if key_log is not None:
+        decrypting = signed_part(read_log(key_log, spec))
+        if decrypting.role != "key":
+            raise EvidenceError(f"{key_log} is {decrypting}", "Give the key node's own.")
+        verify_decrypted_is_released(decrypting, compute)
     console = Console()
     try:
         with open_progress(progress) as shown:
             found = verify_replay(
                 spec,
-                computed_study(path, spec),
+                computed_study(compute, spec),
                 evidence,
                 shown,
                 workers=workers,
@@ -74,9 +90,29 @@ def replay(  # noqa: PLR0913  each is an option of the command line
             typer.echo(json.dumps({"passed": False, "code": error.code, "error": error.message}))
         raise
     if as_json:
-        typer.echo(json.dumps({"passed": True, **dataclasses.asdict(found)}))
-    else:
-        print_replay(found, console)
+        typer.echo(
+            json.dumps(
+                {
+                    "passed": True,
+                    "complete": found.n_replayed == found.n_units and not rounds,
+                    "bound_to_decryptions": key_log is not None,
+                    "log": {"entries": len(compute.entries), "root": compute.tree.root().hex()},
+                    **dataclasses.asdict(found),
+                }
+            )
+        )
+        return
+    print_replay(found, console)
+    said = (
+        "What was replayed is what the key node decrypted."
+        if key_log is not None
+        else "Whether this is what was decrypted, the key node's log says (--key-log)."
+    )
+    console.print(
+        f"Log of the compute node: {len(compute.entries):,} entries, root {root_of(compute)}.",
+        highlight=False,
+    )
+    console.print(said, highlight=False)
 
 
 def print_replay(found: Replay, console: Console) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mpcseg.errors import EvidenceError
 from mpcseg.study.agreement import load_agreement
+from mpcseg.text import one_line
 from mpcseg.verification.evidence import collect
 from mpcseg.verification.verify import Finding
 from mpcseg.verification.verify import verify as make_checks
@@ -91,7 +92,7 @@ def _print(findings: list[Finding], console: Console) -> None:
             str(finding.number),
             Text(finding.what),
             Text(finding.verdict, _STYLES[finding.verdict]),
-            Text(finding.evidence),
+            Text(one_line(finding.evidence)),
         )
     console.print(table)
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _STYLES}

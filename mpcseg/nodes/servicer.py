@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,10 @@ MOST_REFUSALS = 1000
 """Refused calls that are written into the log: a member who floods the node fills no disk."""
 
 
+SPARE_CHECKPOINTS = 100
+"""Checkpoints that a node may leave beside one for each Lloyd round, for the same reason."""
+
+
 class ComputeServicer(Answering):
     """Answers the calls of proto/mpcseg/v1/compute.proto.
 
@@ -129,6 +134,8 @@ class ComputeServicer(Answering):
         self._changes = changes
         self._record = record
         self._log = log
+        self._sent: set[tuple[NodeRole, str, BlobHeader]] = set()
+        self._left: Counter[Caller] = Counter()
         self.traffic = Traffic()
         self.told: set[Caller] = set()
 
@@ -198,10 +205,13 @@ class ComputeServicer(Answering):
             await asyncio.to_thread(self._checks.verify_content, header.name, receiver.path, sign)
             start = await asyncio.to_thread(logbook.head_of, receiver.path)
             came = logbook.received(header, start, caller.name, caller.role.value)
-            await asyncio.to_thread(self._log.append, came)
-            # No await from here: file and state change together or not at all.
-            accepted = self._state.accept(caller, opening.header.session, header)
+            # No await from here: log, state and file change together or not at all.
+            session = opening.header.session
+            self._state.verify_call(caller.name, self._spec.digest, session)
+            accepted = self._state.admit(caller, header)
             if accepted:
+                self._log.append(came)
+                self._state.accept(caller, session, header)
                 receiver.keep()
         if accepted:
             link = f"{caller.role.value}_to_compute"
@@ -240,9 +250,11 @@ class ComputeServicer(Answering):
     async def _send(
         self, header: BlobHeader, path: Path, peer: str, role: NodeRole, context: Context
     ) -> None:
-        start = await asyncio.to_thread(logbook.head_of, path)
-        goes = logbook.sent(header, start, peer, role)
-        await asyncio.to_thread(self._log.append, goes)
+        if (role, peer, header) not in self._sent:  # once, however often it is asked for
+            start = await asyncio.to_thread(logbook.head_of, path)
+            goes = logbook.sent(header, start, peer, role)
+            await asyncio.to_thread(self._log.append, goes)
+            self._sent.add((role, peer, header))
         opening = blob_pb2.DownloadHeader(
             study_digest=self._spec.digest, blob=convert.header_to_wire(header)
         )
@@ -337,7 +349,7 @@ class ComputeServicer(Answering):
         """Show the head of this node's log, and that it goes on from what the caller knows."""
         caller = self._verified(request, context)
         self._state.verify_complete(caller)
-        head = self._log.checkpoint()
+        head = await asyncio.to_thread(self._log.checkpoint)
         return audit_pb2.GetCheckpointReply(
             checkpoint=convert.checkpoint_to_wire(head),
             consistency=self._log.consistency_proof(request.known_size, head.size),
@@ -354,7 +366,11 @@ class ComputeServicer(Answering):
         taken = convert.checkpoint_from_wire(request.checkpoint)
         if (taken.organisation, taken.role) != (caller.name, caller.role.value):
             raise LogError(f"{caller} left the checkpoint of another log")
-        self._log.take(taken, convert.proof_from_wire(request.consistency))
+        self._left[caller] += 1
+        if self._left[caller] > self._state.rules.n_rounds + SPARE_CHECKPOINTS:
+            raise ProtocolError(f"{caller} left more checkpoints than any study takes")
+        proof = convert.proof_from_wire(request.consistency)
+        await asyncio.to_thread(self._log.take, taken, proof)
         return audit_pb2.LeaveCheckpointReply()
 
     @answered

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from mpcseg.audit.checkpoint import verify_checkpoint
 from mpcseg.audit.log_file import LogFile, verify_head
@@ -20,16 +21,21 @@ from mpcseg.audit.records import (
     Entry,
     KeysVouched,
     Received,
-    RoundEvaluated,
-    RoundOpened,
     Sent,
 )
 from mpcseg.ckks.parameters import PRIME_BITS
-from mpcseg.errors import AuditError, LogError
+from mpcseg.errors import AuditError
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.study_rules import BLOCK_KINDS, block_names, manifest_of
 from mpcseg.study.card import verify_signature
-from mpcseg.verification.evidence import Evidence, NotThereError, records_of, runs_of
+from mpcseg.verification.evidence import (
+    Evidence,
+    NotThereError,
+    is_finished,
+    records_of,
+    root_of,
+    runs_of,
+)
 from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobKind
 
@@ -55,15 +61,11 @@ def whole_logs(evidence: Evidence) -> str:
     """Every log is an unbroken chain of this study, under its organisation's own signature."""
     for error in evidence.broken.values():
         raise error
-    unsigned = 0
-    for log in evidence.logs.values():
-        if not log.heads:
-            raise LogError(f"{log} is not signed by its organisation")
-        unsigned += len(log.entries) - log.heads[-1].size
+    unsigned = sum(evidence.unsigned.values())
     n_entries = sum(len(log.entries) for log in evidence.logs.values())
     said = f"{n_entries:,} entries in {len(evidence.logs)} logs"
     if unsigned:
-        said += f"; {unsigned} of them after the last signature (a node was killed)"
+        said += f"; {unsigned} more that nobody has signed are left out"
     missing = [
         f"{role} node {name}"
         for role, name in [
@@ -93,22 +95,27 @@ def no_log_rewritten(evidence: Evidence) -> str:
                 held[key] = max(held[key], taken.size)
                 n_checkpoints += 1
     covered = [
-        f"{name} ({role}) {held[role, name]} of {len(log.entries)}"
+        f"{name} ({role}) {held[role, name]} of {len(log.entries)}, root {root_of(log)}"
         for (role, name), log in evidence.logs.items()
         if role != "recipient"
     ]
-    if not n_checkpoints:
-        raise NotThereError("no log holds a checkpoint of another one that was given")
-    return f"{n_checkpoints} signed checkpoints; entries that others vouch for: " + ", ".join(
-        covered
-    )
+    said = f"{n_checkpoints} signed checkpoints; entries that others vouch for: "
+    said += ", ".join(covered)
+    alone = [
+        str(log)
+        for (role, name), log in evidence.logs.items()
+        if role != "recipient" and not held[role, name]
+    ]
+    if alone:
+        raise NotThereError(f"{said}; nobody whose log was given vouches for {alone[0]}")
+    return said + _without(evidence)
 
 
 def wires_agree(evidence: Evidence) -> str:
     """What one end says it sent is what the other end says it received, digest by digest."""
     compute = evidence.compute
     n_compared = 0
-    is_finished = _is_finished(compute)
+    finished = _was_finished(compute)
     for (role, name), client in evidence.logs.items():
         if role == "compute":
             continue
@@ -116,11 +123,17 @@ def wires_agree(evidence: Evidence) -> str:
         ours = _crossings(compute.entries, name, role)
         _verify_within(ours[Received], theirs[Sent], compute, client)
         _verify_within(theirs[Received], ours[Sent], client, compute)
-        if is_finished and role != "recipient":
+        if finished and role != "recipient":
             last = _crossings(runs_of(client)[-1], evidence.spec.compute.name, "compute")
             _verify_within(last[Sent], ours[Received], client, compute, "sent")
+        if finished and role == "key":
+            # The other way round for what is decrypted: a key node keeps none of it to itself.
+            _verify_within(_releases(ours[Sent]), theirs[Received], compute, client, "sent")
         n_compared += len(theirs[Sent] | theirs[Received])
-    return f"{n_compared:,} blobs have one digest at both ends" + _without(evidence)
+    said = f"{n_compared:,} blobs have one digest at both ends"
+    if ("key", evidence.spec.key.name) not in evidence.logs:
+        raise NotThereError(f"{said}; no log was given of the key node")
+    return said + _without(evidence)
 
 
 def one_public_key(evidence: Evidence) -> str:
@@ -150,9 +163,11 @@ def one_public_key(evidence: Evidence) -> str:
             "nodes used different public keys: " + " / ".join(map(str, digests.values())),
             "Somebody encrypted under a key of another run.",
         )
-    if not digests:
-        raise NotThereError("no log speaks of a public key")
-    return f"public key {next(iter(digests))[:16]}…, signed by {spec.key.name}"
+    said = f"public key {min(digests, default='none')[:16]}…, signed by {spec.key.name}"
+    nodes = {node for of_key in digests.values() for node in of_key}
+    if not {f"key node {spec.key.name}", f"compute node {spec.compute.name}"} <= nodes:
+        raise NotThereError(f"{said}; not both servers' logs speak of one")
+    return said + _without(evidence)
 
 
 def parameters_are_secure(evidence: Evidence) -> str:
@@ -188,6 +203,8 @@ def blocks_are_the_parties(evidence: Evidence) -> str:
             for record in records_of(run, Received)
             if (record.peer, record.peer_role) == (party.name, "party")
         }
+        if committed[0].n_blocks > len(came):  # before so many names are made
+            raise AuditError(f"{party.name} committed more blocks than it sent ciphertexts")
         names = [str(n) for n in block_names(committed[0].n_blocks, spec.n_features)]
         digests = [bytes.fromhex(came.get(name, "")) for name in names]
         if manifest_of(digests).hex() != committed[0].manifest:
@@ -196,12 +213,13 @@ def blocks_are_the_parties(evidence: Evidence) -> str:
     return "blocks: " + ", ".join(said) + _without(evidence)
 
 
-def _is_finished(compute: LogFile) -> bool:
-    """Whether the last run of the compute node went through its last round."""
-    run = runs_of(compute)[-1]
-    opened = records_of(run, RoundOpened)
-    done = {evaluated.round for evaluated in records_of(run, RoundEvaluated)}
-    return any(r.kind == "profile" and r.round in done for r in opened)
+def _was_finished(compute: LogFile) -> bool:
+    """Whether a run of the compute node went through its last round."""
+    return any(is_finished(run) for run in runs_of(compute))
+
+
+def _releases(crossed: set[tuple[str, str, int, int | None]]) -> set[Any]:
+    return {content for content in crossed if content[0].startswith(f"{BlobKind.RELEASE.value}-")}
 
 
 _Crossings = dict[type[Blob], set[tuple[str, str, int, int | None]]]
@@ -240,7 +258,7 @@ def _verify_key_is_vouched(log: LogFile) -> None:
         vouched = {record.public_key for record in records_of(run, KeysVouched)}
         for record in [*records_of(run, Sent), *records_of(run, Received)]:
             is_key = record.kind == BlobKind.PUBLIC_KEY.value
-            if is_key and vouched and record.sha256 not in vouched:
+            if is_key and record.sha256 not in vouched:
                 raise AuditError(f"{log}: a public key crossed a wire that nobody vouched for")
 
 

@@ -47,6 +47,8 @@ def budget_kept(evidence: Evidence) -> str:
     """Both nodes' rounds cost what the plan says, and no more than the agreement allows in all."""
     noise = study_plan(evidence.spec).noise
     totals = [_spent(log, noise) for log in (evidence.compute, evidence.key)]
+    if not _same(*totals):
+        raise AuditError("the compute node and the key node did not pay for the same rounds")
     for path in evidence.ledgers:
         ledger = Ledger.load(path, noise, evidence.spec.digest)
         if not any(_same(ledger.spent_rho, total) for total in totals):
@@ -167,6 +169,10 @@ def closing_record_fits(evidence: Evidence) -> str:
     record: ClosingRecord = verify_record(evidence.spec, content)
     ended = records_of(evidence.compute.entries, StudyEnded)
     digest = hashlib.sha256(content).hexdigest()
+    if record.key_destroyed is not None:
+        said = SecretKeyDestroyed(**vars(record.key_destroyed))
+        if said not in records_of(evidence.compute.entries, SecretKeyDestroyed):
+            raise AuditError("the closing record and the logs state other ends of the secret key")
     if (record.reason, digest) not in {(one.reason, one.record) for one in ended}:
         raise AuditError("the compute node's log does not speak of this closing record")
     return (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpcseg.audit.log_file import read_log
+from mpcseg.audit.log_file import LogFile, read_log, signed_part
 from mpcseg.audit.records import (
     Blob,
     BlocksCommitted,
@@ -18,7 +18,7 @@ from mpcseg.audit.records import (
 from mpcseg.errors import EvidenceError, LogError
 from mpcseg.nodes.study_rules import RoundOrder, block_names
 from mpcseg.study.spec import StudySpec
-from mpcseg.verification.evidence import records_of, runs_of
+from mpcseg.verification.evidence import last_computed, records_of
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName, parse_name
 
 
@@ -59,28 +59,38 @@ class ComputedStudy:
     rounds: tuple[ComputedRound, ...]
 
 
-def computed_study(log_path: Path, spec: StudySpec) -> ComputedStudy:
-    """Read what the compute node's log commits to, in its last run.
+def read_compute_log(path: Path, spec: StudySpec) -> LogFile:
+    """The compute node's log, as far as its organisation has signed it.
 
-    Whether this is the log that the others hold checkpoints of is for ``mpcseg audit verify``.
+    Raises:
+        EvidenceError: there is no log, it is another node's, or nothing of it is signed.
+        LogError: it is damaged, or does not hold together.
+    """
+    log = signed_part(read_log(path, spec))
+    if log.role != "compute":
+        raise EvidenceError(f"{path} is {log}", "Give the compute node's own.")
+    return log
+
+
+def computed_study(log: LogFile, spec: StudySpec) -> ComputedStudy:
+    """Read what the compute node's log commits to, in the last run that computed anything.
+
+    Whether this is what was decrypted: `mpcseg.verification.evidence.verify_decrypted_is_released`.
 
     Args:
-        log_path: the log.
+        log: as `read_compute_log` gives it.
         spec: the agreement.
 
     Raises:
-        EvidenceError: there is no log, it is another node's, or no round stands in it.
-        LogError: it is damaged, or does not hold together.
+        EvidenceError: no round stands in it.
+        LogError: it does not hold together.
     """
-    log = read_log(log_path, spec)
-    if log.role != "compute":
-        raise EvidenceError(f"{log_path} is {log}", "Give the compute node's own.")
-    run = runs_of(log)[-1] if log.entries else ()
+    run = last_computed(log)
     opened = {record.round: record for record in records_of(run, RoundOpened)}
     evaluated = records_of(run, RoundEvaluated)
     if not evaluated or any(record.round not in opened for record in evaluated):
         raise EvidenceError(
-            f"no round of the study stands in {log_path}", "It ended before the first one."
+            f"no round of the study stands in {log.path}", "It ended before the first one."
         )
     received: dict[tuple[str, str], dict[BlobName, BlobHeader]] = {}
     for record in records_of(run, Received):
@@ -90,8 +100,8 @@ def computed_study(log_path: Path, spec: StudySpec) -> ComputedStudy:
     keys = received.get(("key", spec.key.name), {})
     releases = [_header(record) for record in records_of(run, Released)]
     return ComputedStudy(
-        public_key=_key(keys, BlobKind.PUBLIC_KEY, log_path),
-        relinearisation_keys=_key(keys, BlobKind.RELINEARISATION_KEYS, log_path),
+        public_key=_key(keys, BlobKind.PUBLIC_KEY, log.path),
+        relinearisation_keys=_key(keys, BlobKind.RELINEARISATION_KEYS, log.path),
         blocks={
             committed.party: _blocks(received, committed, spec)
             for committed in records_of(run, BlocksCommitted)

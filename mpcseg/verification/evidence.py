@@ -10,9 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from mpcseg.audit.log_file import LogFile, read_log
-from mpcseg.audit.records import Began, Entry, NodeRole, Record
-from mpcseg.errors import EvidenceError, MpcsegError
+from mpcseg.audit.log_file import LogFile, read_log, signed_part, verify_head
+from mpcseg.audit.records import (
+    Began,
+    CheckpointTaken,
+    Decrypted,
+    Entry,
+    NodeRole,
+    Record,
+    Released,
+    RoundEvaluated,
+    RoundOpened,
+)
+from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.study.agreement import Agreement
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.spec import StudySpec
@@ -34,6 +44,7 @@ class Evidence:
         agreement: of the study.
         logs: the logs that hold together, by role and organisation.
         broken: files that are no whole logs, with the reason.
+        unsigned: entries at the end of files that nobody has signed; they are left out.
         ledgers: privacy ledgers that were found.
         closing: the closing record's file; None where there is none.
         storage: a folder of the compute node to be searched for secret keys; None for none.
@@ -42,6 +53,7 @@ class Evidence:
     agreement: Agreement
     logs: dict[tuple[NodeRole, str], LogFile] = field(default_factory=dict)
     broken: dict[Path, MpcsegError] = field(default_factory=dict)
+    unsigned: dict[Path, int] = field(default_factory=dict)
     ledgers: tuple[Path, ...] = ()
     closing: Path | None = None
     storage: Path | None = None
@@ -112,7 +124,13 @@ def collect(
             f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
         )
     return Evidence(
-        agreement, found.logs, found.broken, tuple(ledgers), next(iter(closings), None), storage
+        agreement,
+        found.logs,
+        found.broken,
+        found.unsigned,
+        tuple(ledgers),
+        next(iter(closings), None),
+        storage,
     )
 
 
@@ -128,10 +146,13 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 def _add(evidence: Evidence, path: Path) -> None:
     try:
-        log = read_log(path, evidence.spec)
+        whole = read_log(path, evidence.spec)
+        log = signed_part(whole)
     except MpcsegError as error:
         evidence.broken[path] = error
         return
+    if len(whole.entries) > len(log.entries):
+        evidence.unsigned[path] = len(whole.entries) - len(log.entries)
     known = evidence.logs.setdefault((log.role, log.organisation), log)
     if known is log:
         return
@@ -164,4 +185,68 @@ def runs_of(log: LogFile) -> list[tuple[Entry, ...]]:
     if log.entries and (not starts or starts[0] != 0) and log.role != "recipient":
         raise EvidenceError(f"{log} does not begin with the start of its node")
     ends = [*starts[1:], len(log.entries)]
-    return [log.entries[start:end] for start, end in zip(starts, ends, strict=True)]
+    spans = zip(starts, ends, strict=True) if starts else ()
+    return [log.entries[start:end] for start, end in spans]
+
+
+def is_finished(run: Iterable[Entry]) -> bool:
+    """Whether a run of the compute node went through its last round."""
+    entries = list(run)
+    done = {evaluated.round for evaluated in records_of(entries, RoundEvaluated)}
+    opened = records_of(entries, RoundOpened)
+    return any(one.kind == "profile" and one.round in done for one in opened)
+
+
+def last_computed(compute: LogFile) -> tuple[Entry, ...]:
+    """The last run of the compute node in which it computed a round; empty where there is none."""
+    runs = [run for run in runs_of(compute) if records_of(run, RoundEvaluated)]
+    return runs[-1] if runs else ()
+
+
+def verify_decrypted_is_released(key: LogFile, compute: LogFile) -> int:
+    """Check that what was decrypted last is what the compute node computed last; returns how much.
+
+    A compute node could otherwise let one run be decrypted, and show another one to reviewers.
+
+    1. All that the key node decrypted in its last run was released in the compute node's last one.
+    2. In a finished study it is all of it.
+    3. The key node holds the compute node's signature over a log with all of it.
+
+    Args:
+        key: the key node's log.
+        compute: the compute node's.
+
+    Raises:
+        AuditError: it is not.
+    """
+    runs = [run for run in runs_of(key) if records_of(run, Decrypted)]
+    decrypted = {record.content for record in records_of(runs[-1] if runs else (), Decrypted)}
+    run = last_computed(compute)
+    released = {record.content for record in records_of(run, Released)}
+    strange = sorted(decrypted - released)
+    if strange:  # 1
+        raise AuditError(
+            f"{strange[0][0]} was decrypted and is not of the last run of the compute node",
+            "The compute node shows other work than the key node has decrypted.",
+        )
+    if is_finished(run) and decrypted != released:  # 2
+        raise AuditError(
+            f"the compute node released {len(released)} sums in its last run; "
+            f"{len(decrypted)} decryptions stand in the key node's log"
+        )
+    held = [one.checkpoint for one in records_of(key.entries, CheckpointTaken)]
+    sizes = [one.size for one in held if one.role == "compute"]
+    last = max((entry.number for entry in run if isinstance(entry.record, Released)), default=-1)
+    if decrypted and max(sizes, default=0) <= last:  # 3
+        raise AuditError(
+            "the key node holds no signature of the compute node over what it released"
+        )
+    for one in held:
+        if one.role == "compute":
+            verify_head(compute, one)
+    return len(decrypted)
+
+
+def root_of(log: LogFile) -> str:
+    """The first digits of a log's root, by which two people see that they have the same log."""
+    return f"{log.tree.root().hex()[:16]}…"

@@ -13,6 +13,7 @@ from mpcseg.audit.records import (
     Blob,
     CheckpointTaken,
     Decrypted,
+    Entry,
     Released,
     RoundEvaluated,
     RoundOpened,
@@ -26,7 +27,13 @@ from mpcseg.nodes.planning import study_plan
 from mpcseg.privacy.budget import NoisePlan
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.study.spec import StudySpec
-from mpcseg.verification.evidence import Evidence, NotThereError, records_of, runs_of
+from mpcseg.verification.evidence import (
+    Evidence,
+    NotThereError,
+    records_of,
+    runs_of,
+    verify_decrypted_is_released,
+)
 from mpcseg.wire.names import BlobKind
 
 
@@ -37,7 +44,9 @@ def rounds_are_agreed(evidence: Evidence) -> str:
     for rounds in asked:
         _verify_order(rounds, evidence.spec, (plan.circuit.blunt, plan.circuit.sharp))
     done = [r for rounds in asked for r in rounds]
-    if ("key", evidence.spec.key.name) in evidence.logs:
+    if ("key", evidence.spec.key.name) not in evidence.logs:
+        raise NotThereError("no log was given of the key node, which asks for the rounds")
+    if done:
         by_key = records_of(evidence.key.entries, RoundOpened)
         if any(round_ not in by_key for round_ in done):
             raise AuditError("the compute node ran a round that the key node did not ask for")
@@ -57,6 +66,7 @@ def releases_are_the_rounds(evidence: Evidence) -> str:
             round_ = opened.get(evaluated.round)
             if round_ is None:
                 raise AuditError(f"round {evaluated.round} was computed and never asked for")
+            _verify_committed_first(run, evaluated.round)
             of_round = [r for r in released if r.round == evaluated.round]
             _verify_releases(of_round, _n_sums(spec, round_.kind), evaluated.round, length)
         evaluated_rounds = {e.round for e in records_of(run, RoundEvaluated)}
@@ -102,7 +112,8 @@ def nothing_else_decrypted(evidence: Evidence) -> str:
         total += len(decrypted)
     if compute is None:
         raise NotThereError(f"{total:,} decryptions; no log of the compute node to compare with")
-    return f"{total:,} numbers, each a release of a round that was asked for"
+    of_last = verify_decrypted_is_released(key, compute)
+    return f"{total:,} numbers, {of_last:,} of them in the last run: all that it released"
 
 
 def committed_before_decryption(evidence: Evidence) -> str:
@@ -177,6 +188,17 @@ def _verify_seeds(evaluated: Sequence[RoundEvaluated]) -> None:
     uses = Counter(one.seed_commitment for one in evaluated)
     if any(count > 1 for count in uses.values()):
         raise AuditError("two rounds were masked from the same seed")
+
+
+def _verify_committed_first(run: Sequence[Entry], index: int) -> None:
+    """The commitment to a round's seed and partial sums stands before its releases."""
+    kinds = [
+        type(entry.record)
+        for entry in run
+        if isinstance(entry.record, RoundEvaluated | Released) and entry.record.round == index
+    ]
+    if kinds[0] is not RoundEvaluated:
+        raise AuditError(f"sums of round {index} were released before the round was committed to")
 
 
 def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:

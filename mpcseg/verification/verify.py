@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mpcseg.errors import MpcsegError
+from mpcseg.errors import EvidenceError, MpcsegError
 from mpcseg.verification import checks, closing_checks, round_checks
 from mpcseg.verification.evidence import Evidence, NotThereError
 
@@ -65,3 +65,10 @@ def verify(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(number, what, "not checked", str(missing))
         except MpcsegError as error:
             yield Finding(number, what, "failed", error.message, error)
+        except Exception as error:
+            # Logs are foreign: whatever one of them provokes, the other checks are still made.
+            failure = EvidenceError(
+                f"the check itself failed ({type(error).__name__}) on what the logs say",
+                "Look at the logs with `mpcseg audit show`; this is a defect of mpcseg as well.",
+            )
+            yield Finding(number, what, "failed", failure.message, failure)
