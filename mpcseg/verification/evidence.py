@@ -89,9 +89,18 @@ class Evidence:
         """The parties' logs that were given."""
         return {name: log for (role, name), log in self.logs.items() if role == "party"}
 
-    def missing_parties(self) -> list[str]:
-        """Parties whose logs were not given."""
-        return [party.name for party in self.spec.parties if party.name not in self.parties]
+    def missing(self, *roles: NodeRole) -> list[str]:
+        """Nodes of some roles whose logs were not given; of all that run a study for none."""
+        nodes: list[tuple[NodeRole, str]] = [
+            ("compute", self.spec.compute.name),
+            ("key", self.spec.key.name),
+            *(("party", party.name) for party in self.spec.parties),
+        ]
+        return [
+            f"{role} node {name}"
+            for role, name in nodes
+            if (role, name) not in self.logs and (not roles or role in roles)
+        ]
 
 
 def collect(

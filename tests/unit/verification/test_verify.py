@@ -14,11 +14,15 @@ import pytest
 import tenseal.sealapi as seal
 from typer.testing import CliRunner
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.log_file import chained
+from mpcseg.audit.merkle import leaf_hash
 from mpcseg.audit.records import (
     Began,
     BlocksCommitted,
     CheckpointTaken,
     Decrypted,
+    Entry,
     KeysVouched,
     NodeRole,
     Received,
@@ -185,6 +189,40 @@ def with_one_seed(records: list[Record]) -> Sequence[Record]:
     ]
 
 
+def shows_another_run(records: list[Record]) -> Sequence[Record]:
+    """After all is decrypted, the compute node runs honestly, for the reviewers alone."""
+    again = [
+        r.model_copy(update={"sha256": OTHER[:-8] + f"{i:08x}"})
+        if isinstance(r, Released) or (isinstance(r, Sent) and r.kind == "release")
+        else r
+        for i, r in enumerate(records)
+        if not isinstance(r, StudyEnded | CheckpointTaken)
+    ]
+    fresh = [
+        r.model_copy(update={"seed_commitment": f"{i:064x}"})
+        if isinstance(r, RoundEvaluated)
+        else r
+        for i, r in enumerate(again)
+    ]
+    return [*records, *fresh]
+
+
+def hides_a_round(records: list[Record]) -> Sequence[Record]:
+    return [
+        r
+        for r in records
+        if not (
+            (isinstance(r, Decrypted | RoundSpent) and r.round == 2)
+            or (isinstance(r, Received) and r.blob.startswith("release-0002"))
+        )
+    ]
+
+
+def hides_hyperplanes_behind_a_second_beginning(records: list[Record]) -> Sequence[Record]:
+    kept = [r for r in records if not (isinstance(r, Received) and r.kind == "hyperplane")]
+    return [*kept, records[0]]
+
+
 COMPUTE: tuple[NodeRole, str] = ("compute", "birch")
 KEY: tuple[NodeRole, str] = ("key", "alder")
 PARTY: tuple[NodeRole, str] = ("party", "birch")
@@ -274,6 +312,19 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
         COMPUTE, changed(first(Sent, of_kind("release")), sha256=OTHER),
         "releases are the rounds' sums",
     ),
+    "it shows another run than was decrypted": (
+        COMPUTE, shows_another_run, "nothing else decrypted",
+    ),
+    "it hides what it received behind a second beginning": (
+        COMPUTE, hides_hyperplanes_behind_a_second_beginning, "both ends of each wire agree",
+    ),
+    "it commits to a round after its releases": (
+        COMPUTE, moved_to_the_end(RoundEvaluated), "releases are the rounds' sums",
+    ),
+    "it claims blocks without end": (
+        COMPUTE, changed(first(BlocksCommitted), n_blocks=2**53 - 1),
+        "blocks are the parties' own",
+    ),
     "it commits afterwards": (COMPUTE, moved_to_the_end(Released), "committed before decryption"),
     "it does not pay for a round": (COMPUTE, without(first(RoundSpent)), "privacy budget kept"),
     "it pays less for a round": (
@@ -327,6 +378,7 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     "the key node leaves its own noise out": (
         KEY, changed(first(Decrypted), own_noise=False), "nothing else decrypted",
     ),
+    "the key node hides a whole round": (KEY, hides_a_round, "both ends of each wire agree"),
     "the key node hides a decryption": (KEY, without(first(Decrypted)), "nothing else decrypted"),
     "the key node states fewer decryptions": (
         KEY, changed(first(SecretKeyDestroyed), decrypted_values=27), "secret key destroyed",
@@ -388,6 +440,7 @@ def test_a_copied_block_is_called_a_copy(evidence: Evidence, parties: tuple[str,
 
 
 _AFTER_THE_LAST_CHECKPOINT = {
+    "it shows another run than was decrypted",
     "it gives results to another organisation",
     "it gives results to a party node",
     "it gives other results",
@@ -423,6 +476,54 @@ def test_missing_evidence_is_said_and_not_passed(study: FinishedStudy) -> None:
     for what in ("both ends of each wire agree", "nothing else decrypted", "closing record"):
         assert verdicts[what] == "not checked"
     assert "failed" not in verdicts.values()
+
+
+def test_entries_that_nobody_has_signed_do_not_count(
+    study: FinishedStudy, evidence: Evidence, tmp_path: Path
+) -> None:
+    """Whoever carries a log can append to it; the node is not blamed for that."""
+    copy = shutil.copytree(study.left, tmp_path / "left")
+    (path,) = (copy / "key").glob("audit-*.sqlite")
+    told = evidence.key
+    made = Entry(
+        number=len(told.entries), study=study.spec.digest, time="2026-01-01T00:00:00Z",
+        record=told.entries[last_decrypted([e.record for e in told.entries])].record,
+    ).canonical()  # fmt: skip
+    row = (len(told.entries), made, chained(told.chain, leaf_hash(made)))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO entries VALUES (?, ?, ?)", row)
+    found = collect(load_agreement(study.agreement), [copy], copy / "closing.json", None)
+    assert failed(found) == {}
+    seen = {f.what: f.evidence for f in verify(found)}
+    assert seen["logs whole and signed"].endswith("1 more that nobody has signed are left out")
+
+
+def test_a_log_without_an_entry_is_said_and_stops_nothing(
+    study: FinishedStudy, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(study.left, tmp_path / "left")
+    (path,) = (copy / "audit").glob("*-party-alder.sqlite")
+    path.unlink()
+    AuditLog(copy / "audit", study.spec, study.nodes.parties[0], "party").close()
+    found = collect(load_agreement(study.agreement), [copy], copy / "closing.json", None)
+    verdicts = {f.what: f.verdict for f in verify(found)}
+    assert verdicts["logs whole and signed"] == "failed"
+    assert verdicts["nothing else decrypted"] == "passed"
+
+
+@pytest.mark.parametrize("missing", ["key", "compute", "party-alder"])
+def test_a_check_does_not_pass_without_the_logs_that_it_needs(
+    study: FinishedStudy, tmp_path: Path, missing: str
+) -> None:
+    copy = shutil.copytree(study.left, tmp_path / "left")
+    for path in copy.rglob(f"audit-*-{missing}*.sqlite"):
+        path.unlink()
+    found = collect(load_agreement(study.agreement), [copy], copy / "closing.json", None)
+    verdicts = {f.what: f.verdict for f in verify(found)}
+    assert "failed" not in verdicts.values()
+    for what in ("logs whole and signed", "no log rewritten or cut", "one vouched public key"):
+        assert verdicts[what] == "not checked", what
+    assert verdicts["both ends of each wire agree"] == "not checked"
 
 
 def test_an_edited_ledger_is_found(study: FinishedStudy, tmp_path: Path) -> None:
@@ -475,8 +576,6 @@ def test_two_logs_of_one_node_are_not_silently_chosen_from(
 
 
 def finished_log_of_another_run(study: FinishedStudy, folder: Path) -> Path:
-    from mpcseg.audit.log import AuditLog  # noqa: PLC0415
-
     with AuditLog(folder / "other", study.spec, study.nodes.key, "key") as log:
         log.append(RoundOpened(round=0, kind="admission"))
     return log.path
@@ -523,3 +622,20 @@ def test_the_command_shows_the_checks_and_fails_with_the_first_error(
     broken = run(app, ["audit", "verify", str(study.agreement), str(copy)])
     assert isinstance(broken.exception, MpcsegError)
     assert not isinstance(broken.exception, AuditError)  # no ledger any more: a file to restore
+
+
+def test_the_replay_command_says_what_it_is_bound_to(study: FinishedStudy) -> None:
+    run = CliRunner().invoke
+    (key_log,) = (study.left / "key").glob("audit-*.sqlite")
+    command = ["audit", "replay", str(study.agreement), "--evidence", str(study.storage)]
+    options = ["--sample", "1", "--progress", "none"]
+    done = run(app, [*command, *options, "--key-log", str(key_log)])
+    assert done.exit_code == 0, done.output
+    assert "What was replayed is what the key node decrypted." in done.output
+    document = json.loads(run(app, [*command, *options, "--json"]).output)
+    assert document["passed"]
+    assert not document["complete"]
+    assert not document["bound_to_decryptions"]
+    (wrong,) = (study.left / "audit").glob("*-party-alder.sqlite")
+    refused = run(app, [*command, *options, "--key-log", str(wrong)]).exception
+    assert isinstance(refused, EvidenceError)
