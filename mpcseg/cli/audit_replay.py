@@ -67,6 +67,12 @@ def replay(  # noqa: PLR0913  each is an option of the command line
     from mpcseg.verification.replay import verify_replay  # noqa: PLC0415
 
     spec = study_to_end(agreement)
+    if not (evidence / "study").is_dir():
+        raise EvidenceError(
+            f"{evidence} holds no study",
+            "Give the compute node's storage folder, which has a folder 'study' until the study is "
+            "closed; then its evidence is deleted, and only a copy made before can be replayed.",
+        )
     compute = read_compute_log(log or log_path(evidence, spec, "compute", spec.compute.name), spec)
     if key_log is not None:
         decrypting = signed_part(read_log(key_log, spec))
@@ -115,35 +121,50 @@ def replay(  # noqa: PLR0913  each is an option of the command line
     console.print(said, highlight=False)
 
 
+def _verdict(n_replayed: int, n_units: int) -> str:
+    """What is shown of a round: its releases always, its units as far as they were drawn."""
+    if n_replayed == n_units:
+        return "as agreed"
+    return "sums and, in part, units" if n_replayed else "sums only"
+
+
 def print_replay(found: Replay, console: Console) -> None:
     """Show what a replay found, round by round."""
     from mpcseg.verification.replay_noise import chance_to_notice  # noqa: PLC0415  SciPy
 
     table = Table(title="Replay of the compute node's work")
     table.add_column("round")
-    for heading in ("units", "releases", "noise, measured / agreed", "p, size", "p, shape"):
+    for heading in ("units", "sums", "noise", "p size", "p shape"):
         table.add_column(heading, justify="right")
     table.add_column("verdict")
     rows = [
-        (f"{one.index} {one.kind}", f"{one.n_replayed} of {one.n_units}", one.n_releases, one.noise)
+        (f"{one.index} {one.kind}", one.n_replayed, one.n_units, one.n_releases, one.noise)
         for one in found.rounds
     ]
     n_releases = sum(one.n_releases for one in found.rounds)
-    rows.append(("all", f"{found.n_replayed} of {found.n_units}", n_releases, found.noise))
-    for name, units, releases, noise in rows:
+    rows.append(("all", found.n_replayed, found.n_units, n_releases, found.noise))
+    for name, n_replayed, n_units, releases, noise in rows:
         figures = ["none agreed", "", ""]
         if noise is not None:
             figures = [f"{noise.measured:.3f}", f"{noise.p_squares:.2g}", f"{noise.p_shape:.2g}"]
-        table.add_row(name, units, str(releases), *figures, "as agreed")
+        units = f"{n_replayed} of {n_units}"
+        table.add_row(name, units, str(releases), *figures, _verdict(n_replayed, n_units))
     console.print(table)
+    console.print(
+        "units: recomputed from the parties' ciphertexts; sums: recomputed from the units and "
+        "compared, all of them; noise: its measured size, over the agreed one; p: how likely noise "
+        "as agreed is to look like this or worse.",
+        highlight=False,
+    )
     if found.misses:
         console.print(
-            f"{found.n_replayed} of {found.n_units} units were computed again; the chance that "
-            "a cheat is only in the others:",
+            f"{found.n_replayed} of {found.n_units} units were computed again. A cheat in the "
+            "others would have been missed, with a probability of",
             highlight=False,
         )
         for number, probability in found.misses:
-            console.print(f"  in {number} of {found.n_units}: {probability:.1%}", highlight=False)
+            units = "one unit" if number == 1 else f"{number} units"
+            console.print(f"  {probability:.1%} if it is in {units}", highlight=False)
     if found.noise is not None:
         chances = [chance_to_notice(found.noise.n_draws, factor) for factor in (0.5, 2.0)]
         console.print(

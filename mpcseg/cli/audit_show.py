@@ -49,6 +49,8 @@ def show(
         raise ConfigError("no log is given", "Name an audit log, or a proof with --proof.")
     found = read_log(log, spec)
     if entry is None:
+        if output is not None:
+            raise ConfigError("--output is for the proof of one entry", "Name it: --entry N.")
         _print_log(found, console)
         return
     if output is None:

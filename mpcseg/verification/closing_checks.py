@@ -57,7 +57,7 @@ def budget_kept(evidence: Evidence) -> str:
         return "no noise was agreed, and no budget"
     return (
         f"zCDP {max(totals):.4g} of {noise.total_rho:.4g} (epsilon {noise.epsilon:g}, delta "
-        f"{noise.delta:g}); {len(evidence.ledgers)} ledgers say the same"
+        f"{noise.delta:g}); ledgers that say the same: {len(evidence.ledgers)}"
     )
 
 
@@ -103,7 +103,7 @@ def no_secret_key(evidence: Evidence) -> str:
         raise AuditError(f"the compute node received blobs of the unknown kind {min(unknown)}")
     said = f"{sum(kinds.values()):,} blobs received, all of public kinds"
     if evidence.storage is None:
-        return f"{said}; its disk was not searched (--storage)"
+        raise NotThereError(f"{said}; its disk was not searched (--storage)")
     n_files, n_bytes = 0, 0
     for path in sorted(evidence.storage.rglob("*")):
         if path.is_file() and not path.is_symlink():
@@ -157,8 +157,8 @@ def results_are_sealed_to_recipients(evidence: Evidence) -> str:
         if record.content not in by_key:
             raise AuditError(f"{record.blob} is not what the key node made")
         fetched[record.peer] += 1
-    said = ", ".join(f"{name} {fetched[name]} times" for name in spec.recipients)
-    return f"fetched by {said}"
+    said = ", ".join(name for name in spec.recipients if fetched[name])
+    return f"fetched by {said or 'nobody'}"
 
 
 def closing_record_fits(evidence: Evidence) -> str:

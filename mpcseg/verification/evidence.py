@@ -115,9 +115,15 @@ def collect(
         storage: the compute node's storage folder, if it is to be searched for secret keys.
 
     Raises:
-        EvidenceError: a place does not exist, two logs are of one node, or there is no log at all.
+        EvidenceError: a place does not exist, two logs are of one node, there is no log at all, or
+            the folder to be searched has nothing in it.
     """
-    digits = agreement.spec.digest[:16]
+    if storage is not None and not (storage.is_dir() and any(storage.iterdir())):
+        raise EvidenceError(
+            f"{storage} is no folder with files to be searched",
+            "Name the compute node's storage folder, or leave --storage out.",
+        )
+    digits, others = agreement.spec.digest[:16], 0
     found = Evidence(agreement, closing=closing, storage=storage)
     ledgers, closings = [], [closing] if closing else []
     for path in _files(places):
@@ -127,9 +133,12 @@ def collect(
             ledgers.append(path)
         elif path.name == f"closing-{digits}.json":
             closings.append(path)
+        elif path.name.startswith("audit-") and path.suffix == ".sqlite":
+            others += 1
     if not found.logs and not found.broken:
         raise EvidenceError(
-            f"no audit log of the study '{agreement.spec.name}' was found",
+            f"no audit log of the study '{agreement.spec.name}' was found"
+            + (f", but {others} of other studies" if others else ""),
             f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
         )
     return Evidence(

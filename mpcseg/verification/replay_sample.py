@@ -19,7 +19,7 @@ def sample_size(text: str, total: int) -> int:
     """How many units ``--sample`` asks for: a number, or a part as in ``10%``.
 
     Raises:
-        ConfigError: neither.
+        ConfigError: neither, or more units than there are.
     """
     try:
         is_part = text.endswith("%")
@@ -30,7 +30,12 @@ def sample_size(text: str, total: int) -> int:
         raise ConfigError(
             f"--sample {text} is not a number of units", "Write --sample 5, or --sample 10%"
         ) from None
-    return min(size, total)
+    if size > total:
+        raise ConfigError(
+            f"--sample {text} is more than there is: {total} units",
+            "Leave --sample out to compute all of them again.",
+        )
+    return size
 
 
 def draw_sample(items: Sequence[Item], size: int) -> list[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,9 @@ import pytest
 import tenseal
 import tenseal.sealapi as seal
 
+from mpcseg.audit.log import log_path
+from mpcseg.audit.log_file import read_log
+from mpcseg.audit.records import Received, Sent
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.serialization import save_to_bytes
 from mpcseg.errors import (
@@ -324,3 +328,44 @@ def test_a_stream_of_bytes_that_are_no_messages_is_refused_in_words(bench: Bench
             "/mpcseg.v1.ComputeNode/Upload", request_serializer=bytes, response_deserializer=bytes
         )(iter([b"\xff\xff\xff"]), timeout=20)
     assert isinstance(from_call(caught.value), ProtocolError)
+
+
+def test_an_upload_that_another_one_overtakes_is_not_in_the_log(
+    bench: Bench, material: Material, nodes: Nodes
+) -> None:
+    """Two uploads of one name at a time: the log speaks of the one that counts."""
+    presence = BlobName(BlobKind.PRESENCE, item=1)
+    (slow,) = (blob for name, blob in material.block.items() if name.kind is BlobKind.PRESENCE)
+    fast = slow[:-4] + bytes(4)
+
+    def late() -> Iterator[blob_pb2.UploadRequest]:
+        line = bench.party_line
+        yield blob_pb2.UploadRequest(
+            header=blob_pb2.UploadHeader(
+                study_digest=line.study_digest,
+                session=line.session,
+                blob=convert.header_to_wire(header_of(presence, slow)),
+            )
+        )
+        line.send(header_of(presence, fast), list(chunks_of(fast)))
+        for chunk in chunks_of(slow):
+            yield blob_pb2.UploadRequest(chunk=convert.chunk_to_wire(chunk))
+
+    with pytest.raises(ProtocolError, match="with other content"):
+        bench.party_line.stream(late())
+    received = _received(bench, nodes, presence)
+    assert received == [hashlib.sha256(fast).hexdigest()]
+
+
+def test_the_log_does_not_grow_when_a_blob_is_fetched_again(bench: Bench, nodes: Nodes) -> None:
+    for _ in range(5):
+        bench.party.download(PUBLIC_KEY, 1 << 24)
+    log = read_log(log_path(bench.storage, nodes.spec, "compute", nodes.compute.name), nodes.spec)
+    sent = [e.record for e in log.entries if isinstance(e.record, Sent)]
+    assert len([record for record in sent if record.peer == nodes.parties[0].name]) == 1
+
+
+def _received(bench: Bench, nodes: Nodes, name: BlobName) -> list[str]:
+    log = read_log(log_path(bench.storage, nodes.spec, "compute", nodes.compute.name), nodes.spec)
+    records = [e.record for e in log.entries if isinstance(e.record, Received)]
+    return [record.sha256 for record in records if record.blob == str(name)]

@@ -71,7 +71,7 @@ def test_an_honest_study_passes_every_check(evidence: Evidence) -> None:
     seen = {f.what: f.evidence for f in findings}
     assert seen["nothing else decrypted"].startswith("28 numbers")
     assert seen["rounds as agreed"].startswith("1 admission, 1 moments, 1 lloyd, 1 profile")
-    assert "2 ledgers say the same" in seen["privacy budget kept"]
+    assert "ledgers that say the same: 2" in seen["privacy budget kept"]
     assert seen["refused calls"] == "none"
     assert seen["logs whole and signed"].endswith("in 6 logs")
 
