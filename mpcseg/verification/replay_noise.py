@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ class StudyNoiseFit(NoiseFit):
     """How the draws of several rounds fit together.
 
     Attributes:
-        n_of_cluster: draws of one cluster in the Lloyd rounds.
+        n_of_cluster: draws with noise of one cluster in the Lloyd rounds.
         p_parts: least p-value of the tests of parts, times their number.
         least_p_part: bound of each of these tests.
     """
@@ -170,14 +170,15 @@ def verify_rounds(rounds: Sequence[RoundDraws]) -> StudyNoiseFit | None:
     if whole is None:
         return None
     z = np.concatenate([_deviations(one).ravel() for one in rounds])
-    tests = list(_tests(z[~np.isnan(z)], list(_parts(rounds))))
+    parts = dict(_parts(rounds))
+    tests = list(_tests(z[~np.isnan(z)], parts))
     least = LEAST_P_STUDY / len(tests)
     for what, p in tests:
         if p < least:
             raise ReplayError(f"all rounds together: the noise {what} (p = {p:.1e})", _HINT)
     return StudyNoiseFit(
         **dataclasses.asdict(whole),
-        n_of_cluster=sum(one.shape[1] for one in rounds if one.kind == "lloyd"),
+        n_of_cluster=len(parts.get("cluster 0 in Lloyd rounds", ())),
         p_parts=min(1.0, min(p for _, p in tests) * len(tests)),
         least_p_part=least,
     )
@@ -195,12 +196,12 @@ def _deviations(one: RoundDraws) -> Array:
     return np.reshape(z, one.shape)
 
 
-def _tests(z: Array, parts: Sequence[tuple[str, Array]]) -> Iterator[tuple[str, float]]:
+def _tests(z: Array, parts: Mapping[str, Array]) -> Iterator[tuple[str, float]]:
     """What each test of a study finds wrong if it fails, and its p-value.
 
     Args:
         z: all draws.
-        parts: those that are tested for themselves.
+        parts: those that are tested for themselves, by name.
     """
     numbers = (np.abs(z)[:, None] < SMALL).sum(axis=0)
     chances = stats.chi2.cdf(np.square(SMALL), 1)
@@ -208,9 +209,9 @@ def _tests(z: Array, parts: Sequence[tuple[str, Array]]) -> Iterator[tuple[str, 
     for size, number, p in zip(SMALL, numbers, p_small, strict=True):
         of = f"in {number} of {len(z)} releases"
         yield f"is below {size:g} times the agreed standard deviation {of}", float(p)
-    squares = [float(np.square(part).sum()) for _, part in parts]
-    p_parts = _p_squares(squares, [len(part) for _, part in parts])
-    for (name, part), square, p in zip(parts, squares, p_parts, strict=True):
+    squares = [float(np.square(part).sum()) for part in parts.values()]
+    p_parts = _p_squares(squares, [len(part) for part in parts.values()])
+    for (name, part), square, p in zip(parts.items(), squares, p_parts, strict=True):
         times = f"{math.sqrt(square / len(part)):.3g} times the agreed standard deviation"
         yield f"of {name} has {times} in {len(part)} releases", float(p)
 

@@ -172,7 +172,10 @@ def test_a_part_of_the_rounds_can_be_tested() -> None:
     admission, moments, *lloyd, profile = study(np.random.default_rng(4), SMALL, honest)
     for some in ([moments], [admission], [lloyd[0]], [profile], [admission, profile]):
         assert verify_rounds(some) is not None
-    exact = replace(profile, draws=[replace(draw, units=0, std=0.0) for draw in profile.draws])
-    fit = verify_rounds([admission, exact])
+    exact = [
+        replace(one, draws=[replace(draw, units=0, std=0.0) for draw in one.draws])
+        for one in (*lloyd, profile)
+    ]
+    fit = verify_rounds([admission, *exact])
     assert fit is not None
-    assert fit.n_draws == 9
+    assert (fit.n_draws, fit.n_of_cluster) == (9, 0)
