@@ -172,6 +172,16 @@ def print_replay(found: Replay, console: Console) -> None:
             f"{chances[0]:.1%}, of twice the size with {chances[1]:.1%}.",
             highlight=False,
         )
+        if n_of_cluster := found.noise.n_of_cluster:
+            chances = [
+                chance_to_notice(n_of_cluster, factor, found.noise.least_p_part)
+                for factor in (0.1, 0.5)
+            ]
+            console.print(
+                f"In one cluster alone, in all {n_of_cluster} releases of its Lloyd rounds: a "
+                f"tenth with {chances[0]:.1%}, half with {chances[1]:.1%}.",
+                highlight=False,
+            )
     console.print(
         f"{found.seconds:.1f} s, {found.peak_rss_mb:.0f} MB of memory at most", highlight=False
     )

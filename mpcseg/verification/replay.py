@@ -10,7 +10,8 @@ on any machine; no secret key has a part in it. Steps:
    are computed again from keys, blocks and hyperplanes;
 5. every release of every round comes out of the partial sums with the re-randomisation and mask
    that follow from the seed, and differs in its constant coefficient alone, by the noise;
-6. the noise is exactly 0 where none is agreed, and otherwise fits its agreed distribution.
+6. the noise is exactly 0 where none is agreed, and otherwise fits its agreed distribution: in each
+   round, in all together, and in each cluster, column and party over all rounds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpcseg.engine import Engine, RoundWork
 from mpcseg.errors import ConfigError, MalformedBlobError, ReplayError
@@ -35,7 +37,14 @@ from mpcseg.nodes.transport import Roster
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.computed import ComputedRound, ComputedStudy
 from mpcseg.verification.replay_evidence import Evidence, units_of
-from mpcseg.verification.replay_noise import Draw, NoiseFit, verify_draws
+from mpcseg.verification.replay_noise import (
+    Draw,
+    NoiseFit,
+    RoundDraws,
+    StudyNoiseFit,
+    verify_draws,
+    verify_rounds,
+)
 from mpcseg.verification.replay_releases import verify_release
 from mpcseg.verification.replay_sample import draw_sample, miss_table, sample_size
 
@@ -74,7 +83,7 @@ class Replay:
     """
 
     rounds: tuple[RoundReplay, ...]
-    noise: NoiseFit | None
+    noise: StudyNoiseFit | None
     misses: tuple[tuple[int, float], ...]
     seconds: float
     peak_rss_mb: float
@@ -191,7 +200,12 @@ class _Replayer:
             verify_draws(some, f"round {one.work.index}")
             for one, some in zip(verified, draws, strict=True)
         ]
-        whole = verify_draws([draw for some in draws for draw in some], "all rounds together")
+        whole = verify_rounds(
+            [
+                RoundDraws(one.work.kind, self._stds(one).shape, some)
+                for one, some in zip(verified, draws, strict=True)
+            ]
+        )
         return Replay(
             rounds=tuple(
                 RoundReplay(
@@ -260,7 +274,7 @@ class _Replayer:
         return await asyncio.to_thread(self._draws, one, replayed)
 
     def _draws(self, one: _Round, replayed: list[bytes]) -> list[Draw]:
-        stds = np.asarray(self._plan.noise.stds(one.work.kind, one.work.sign)).ravel().tolist()
+        stds = self._stds(one).ravel().tolist()
         draws = []
         for header, blob, std in zip(one.done.releases, replayed, stds, strict=True):
             released = self._files.release_path(header.name).read_bytes()
@@ -268,6 +282,9 @@ class _Replayer:
             parameters = self._plan.circuit.parameters
             draws.append(verify_release(parameters, place, released, blob, std))  # 5.
         return draws
+
+    def _stds(self, one: _Round) -> NDArray[np.float64]:
+        return self._plan.noise.stds(one.work.kind, one.work.sign)
 
     def _with_hyperplanes(self, one: _Round) -> RoundWork:
         key = Roster(self._spec).key
