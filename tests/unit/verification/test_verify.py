@@ -393,6 +393,9 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     "the key node did not ask for a round": (
         KEY, without(first(RoundOpened, of_kind("profile"))), "rounds as agreed",
     ),
+    "the key node pays afterwards": (
+        KEY, moved_to_the_end(RoundSpent), "privacy budget kept",
+    ),
     "the key node does not pay": (KEY, without(first(RoundSpent)), "privacy budget kept"),
     "the key node vouches for a key without a signature": (
         KEY, changed(first(KeysVouched), signature=bytes(64)), "one vouched public key",
