@@ -12,7 +12,7 @@ import secrets
 from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from mpcseg.errors import LogError
 from mpcseg.reference.rounds import RoundKind
@@ -293,8 +293,6 @@ Record = (
     | CheckpointTaken
 )
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
-
 
 class Entry(BaseModel):
     """A record at its place in a log.
@@ -339,8 +337,3 @@ def parse_entry(canonical: bytes) -> Entry:
             "The file was changed, or written by another version of mpcseg.",
         )
     return entry
-
-
-def parse_record(document: Any) -> Record:
-    """Make a record of plain data; raises ``pydantic.ValidationError`` (a ``ValueError``)."""
-    return _RECORD.validate_python(document)

@@ -124,7 +124,7 @@ def committed_before_decryption(evidence: Evidence) -> str:
         for entry in compute.entries
         if isinstance(record := entry.record, Released)
     }
-    held, n_rounds, seen = 0, 0, set[tuple[int, int]]()
+    held, seen = 0, set[tuple[int, int]]()
     for number, run in enumerate(runs_of(key)):
         for entry in run:
             record = entry.record
