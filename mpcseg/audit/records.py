@@ -179,7 +179,8 @@ class RoundEvaluated(BaseModel):
     Attributes:
         round: its index.
         seed_commitment: hash of the round's secret seed.
-        manifest: digest of the digests of all partial sums and releases.
+        manifest: SHA-256 of the round's manifest, which names every partial sum and release with
+            its digest.
         n_units: units that a sampled replay chooses from.
         n_releases: slot sums that are released.
     """

@@ -34,7 +34,7 @@ from mpcseg.verification.evidence import (
     runs_of,
     verify_decrypted_is_released,
 )
-from mpcseg.wire.names import BlobKind
+from mpcseg.wire.names import BlobKind, BlobName
 
 
 def rounds_are_agreed(evidence: Evidence) -> str:
@@ -159,7 +159,7 @@ def _verify_order(
 
 
 def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int) -> None:
-    names = {f"release-{index:04d}-{item:05d}" for item in range(n_sums)}
+    names = {str(BlobName(BlobKind.RELEASE, index, item)) for item in range(n_sums)}
     if len(found) != n_sums or {one.blob for one in found} != names:
         raise AuditError(f"round {index} has {len(found)} sums; the agreement gives it {n_sums}")
     for one in found:
