@@ -12,7 +12,7 @@ import secrets
 from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from mpcseg.errors import LogError
 from mpcseg.reference.rounds import RoundKind
@@ -179,7 +179,8 @@ class RoundEvaluated(BaseModel):
     Attributes:
         round: its index.
         seed_commitment: hash of the round's secret seed.
-        manifest: digest of the digests of all partial sums and releases.
+        manifest: SHA-256 of the round's manifest, which names every partial sum and release with
+            its digest.
         n_units: units that a sampled replay chooses from.
         n_releases: slot sums that are released.
     """
@@ -293,8 +294,6 @@ Record = (
     | CheckpointTaken
 )
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
-
 
 class Entry(BaseModel):
     """A record at its place in a log.
@@ -339,8 +338,3 @@ def parse_entry(canonical: bytes) -> Entry:
             "The file was changed, or written by another version of mpcseg.",
         )
     return entry
-
-
-def parse_record(document: Any) -> Record:
-    """Make a record of plain data; raises ``pydantic.ValidationError`` (a ``ValueError``)."""
-    return _RECORD.validate_python(document)

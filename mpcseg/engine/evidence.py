@@ -55,7 +55,7 @@ class RoundResult:
     evidence: RoundEvidence
 
 
-def manifest_of(
+def round_manifest(
     work: RoundWork,
     parameters: str,
     units: Sequence[Unit],
@@ -109,7 +109,7 @@ def write_evidence(
         blobs: the releases.
     """
     releases = tuple(release_header(work.index, item, blob) for item, blob in enumerate(blobs))
-    manifest = manifest_of(work, parameters, units, digests, releases)
+    manifest = round_manifest(work, parameters, units, digests, releases)
     for name, content in ((MANIFEST_FILE, manifest), (SEED_FILE, work.seed)):
         with open_private(folder / name) as file:
             file.write(content)

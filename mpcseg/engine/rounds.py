@@ -55,7 +55,7 @@ class RoundWork:
 
     @property
     def n_features(self) -> int:
-        """D."""
+        """Features of a block (d)."""
         block = self.parties[0] if self.kind == "admission" else self.blocks[0]
         return len(block.uploads[0].features)
 

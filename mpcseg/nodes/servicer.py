@@ -1,7 +1,8 @@
 """The compute node's gRPC service: from calls to the state machine and the blob store, and back.
 
-Handlers run on one event loop and never block it: disk and checks go to threads, evaluation to
-the engine's processes, so that health checks are answered at any time.
+Handlers run on one event loop: disk and checks go to threads, evaluation to the engine's processes,
+so that health checks are answered at any time. What must change together with the state, such as an
+entry of the audit log, is written on the loop itself; that takes milliseconds.
 """
 
 from __future__ import annotations

@@ -24,12 +24,9 @@ from mpcseg.audit.records import (
 )
 from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.study.agreement import Agreement
-from mpcseg.study.documents import read_bytes
 from mpcseg.study.spec import StudySpec
 
 R = TypeVar("R", bound=Record)
-
-_LEDGER_BYTES = 16 << 20
 
 
 class NotThereError(Exception):
@@ -181,11 +178,6 @@ def _add(evidence: Evidence, path: Path) -> None:
             "One of them was rewritten. Ask the organisation which one it stands by, and why.",
         )
     evidence.logs[log.role, log.organisation] = longer
-
-
-def read_ledger(path: Path) -> bytes:
-    """A privacy ledger's file."""
-    return read_bytes(path, "the privacy ledger", limit=_LEDGER_BYTES)
 
 
 def records_of(entries: Iterable[Entry], kind: type[R]) -> list[R]:

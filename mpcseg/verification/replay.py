@@ -36,7 +36,7 @@ from mpcseg.nodes.round_work import round_work, study_uploads
 from mpcseg.nodes.transport import Roster
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.computed import ComputedRound, ComputedStudy
-from mpcseg.verification.replay_evidence import Evidence, units_of
+from mpcseg.verification.replay_evidence import StorageEvidence, units_of
 from mpcseg.verification.replay_noise import (
     Draw,
     NoiseFit,
@@ -177,7 +177,7 @@ class _Replayer:
         self._files = files
         self._engine = engine
         self._progress = progress
-        self._evidence = Evidence(spec, plan, study, files)
+        self._evidence = StorageEvidence(spec, plan, study, files)
 
     async def run(self, rounds: Sequence[ComputedRound], sample: str | None) -> Replay:
         """Go through all steps."""

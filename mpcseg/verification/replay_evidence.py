@@ -16,7 +16,7 @@ from typing import Any
 
 from mpcseg.ckks.serialization import longest_partial
 from mpcseg.ckks.slot_sum import SEED_BYTES, seed_commitment
-from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, manifest_of
+from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, round_manifest
 from mpcseg.engine.rounds import RoundTasks, RoundWork, Unit
 from mpcseg.errors import BlobError, EvidenceError
 from mpcseg.nodes.blob_checks import BlobChecks
@@ -34,7 +34,7 @@ _MANIFEST_BYTES = 64 << 20
 _COPY = "Copy the compute node's storage folder once more, whole, before the study is closed."
 
 
-class Evidence:
+class StorageEvidence:
     """A copy of the compute node's storage folder, checked against its log.
 
     Args:
@@ -156,7 +156,7 @@ class Evidence:
         units = units_of(work)
         digests = _digests(manifest, what)
         if set(digests) != {name for unit in units for name in unit.files} or manifest != (
-            manifest_of(work, self._parameters.name, units, digests, done.releases)
+            round_manifest(work, self._parameters.name, units, digests, done.releases)
         ):
             raise EvidenceError(
                 f"{what} names other work than the agreed circuit has",

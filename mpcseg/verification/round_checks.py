@@ -34,7 +34,7 @@ from mpcseg.verification.evidence import (
     runs_of,
     verify_decrypted_is_released,
 )
-from mpcseg.wire.names import BlobKind
+from mpcseg.wire.names import BlobKind, BlobName
 
 
 def rounds_are_agreed(evidence: Evidence) -> str:
@@ -124,7 +124,7 @@ def committed_before_decryption(evidence: Evidence) -> str:
         for entry in compute.entries
         if isinstance(record := entry.record, Released)
     }
-    held, n_rounds, seen = 0, 0, set[tuple[int, int]]()
+    held, seen = 0, set[tuple[int, int]]()
     for number, run in enumerate(runs_of(key)):
         for entry in run:
             record = entry.record
@@ -159,7 +159,7 @@ def _verify_order(
 
 
 def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int) -> None:
-    names = {f"release-{index:04d}-{item:05d}" for item in range(n_sums)}
+    names = {str(BlobName(BlobKind.RELEASE, index, item)) for item in range(n_sums)}
     if len(found) != n_sums or {one.blob for one in found} != names:
         raise AuditError(f"round {index} has {len(found)} sums; the agreement gives it {n_sums}")
     for one in found:

@@ -20,7 +20,7 @@ from mpcseg.ckks.circuit import Encrypted
 from mpcseg.ckks.serialization import pack_residues, read_residues
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, seed_commitment, units_per_sum
 from mpcseg.engine import RoundWork
-from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, manifest_of
+from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, round_manifest
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.rounds import RoundTasks
 from mpcseg.engine.tasks import ReleaseTask
@@ -234,7 +234,7 @@ class Forger:
             for unit in units
             for name in unit.files
         }
-        manifest = manifest_of(work, self.parameters.name, units, digests, releases)
+        manifest = round_manifest(work, self.parameters.name, units, digests, releases)
         self.write(folder / MANIFEST_FILE, manifest)
         digest = hashlib.sha256(manifest).hexdigest()
         rounds = list(self.study.rounds)
