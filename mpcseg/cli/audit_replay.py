@@ -125,7 +125,7 @@ def _verdict(n_replayed: int, n_units: int) -> str:
     """What is shown of a round: its releases always, its units as far as they were drawn."""
     if n_replayed == n_units:
         return "as agreed"
-    return "sums and, in part, units" if n_replayed else "sums only"
+    return "in part" if n_replayed else "sums only"
 
 
 def print_replay(found: Replay, console: Console) -> None:

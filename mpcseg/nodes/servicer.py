@@ -280,7 +280,7 @@ class ComputeServicer(Answering):
             vouched = KeysVouched(
                 public_key=attestation.public_key_sha256.hex(), signature=attestation.signature
             )
-            self._log.append(vouched)
+            self._note(vouched)
             self.progress.message("the keys are here; waiting for the parties' blocks")
             self._rounds.start()
             self._changes.happened()
@@ -298,7 +298,7 @@ class ComputeServicer(Answering):
                 n_blocks=request.n_blocks,
                 manifest=request.manifest_sha256.hex(),
             )
-            self._log.append(committed)
+            self._note(committed)
             self.progress.event("party_ready", node=caller.name, n_blocks=request.n_blocks)
             self._changes.happened()
             # Not at Join: there a thread might remove what the new process sends meanwhile. From
@@ -316,7 +316,7 @@ class ComputeServicer(Answering):
         kind = convert.round_kind_from_wire(request.kind)
         order = RoundOrder(kind, request.index, tuple(request.sign_degrees))
         if self._state.open_round(caller, order):
-            self._log.append(RoundOpened(round=order.index, kind=order.kind, sign=order.sign))
+            self._note(RoundOpened(round=order.index, kind=order.kind, sign=order.sign))
             self._rounds.open(order)
             self._changes.happened()
         return round_pb2.OpenRoundReply()
@@ -406,6 +406,19 @@ class ComputeServicer(Answering):
         if self._state.close(signed):
             self._changes.happened()
         return closing_pb2.CloseStudyReply(record=await asyncio.shield(self._record))
+
+    def _note(self, record: Record) -> None:
+        """Write down a step that the study has taken; without an entry it does not go on.
+
+        Raises:
+            LogError: it cannot be written; the study is over for everybody.
+        """
+        try:
+            self._log.append(record)
+        except LogError as error:
+            self._state.abort(error)
+            self._changes.happened()
+            raise
 
     def refuse(self, call: str, error: MpcsegError, context: Context) -> None:
         """Count a refused call, say why, and write it down; a flood of them not for ever."""

@@ -120,6 +120,7 @@ def collect(
             f"{storage} is no folder with files to be searched",
             "Name the compute node's storage folder, or leave --storage out.",
         )
+    places = list(places)
     digits, others = agreement.spec.digest[:16], 0
     found = Evidence(agreement, closing=closing, storage=storage)
     ledgers, closings = [], [closing] if closing else []
@@ -132,6 +133,12 @@ def collect(
             closings.append(path)
         elif path.name.startswith("audit-") and path.suffix == ".sqlite":
             others += 1
+        elif path in places:
+            raise EvidenceError(
+                f"{path} is by its name no log, ledger or closing record of this study",
+                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, and "
+                f"closing-{digits}.json. Keep the names that the nodes gave; or use --closing.",
+            )
     if not found.logs and not found.broken:
         raise EvidenceError(
             f"no audit log of the study '{agreement.spec.name}' was found"
