@@ -19,7 +19,8 @@ import pytest
 
 from mpcseg.audit.checkpoint import sign_checkpoint
 from mpcseg.audit.log import AuditLog
-from mpcseg.audit.log_file import SCHEMA, read_log
+from mpcseg.audit.log_file import FIRST_CHAIN, SCHEMA, chained, read_log
+from mpcseg.audit.merkle import leaf_hash
 from mpcseg.audit.records import Received, Refused, RoundOpened, Sent
 from mpcseg.errors import AuditError, ConfigError, EvidenceError, LogError, SignatureError
 from mpcseg.study.spec import StudySpec
@@ -177,6 +178,23 @@ def with_own_head(path: Path) -> None:
         )
 
 
+def with_a_gap_and_a_chain_that_fits(path: Path) -> None:
+    """As its own node could write it, and without the heads that would tell."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for name in ("no_update", "no_delete"):
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("DELETE FROM heads")
+        database.execute("DELETE FROM entries WHERE number = 5")
+        chain = FIRST_CHAIN
+        for number, entry in database.execute(
+            "SELECT number, entry FROM entries ORDER BY number"
+        ).fetchall():
+            chain = chained(chain, leaf_hash(entry))
+            database.execute("UPDATE entries SET chain = ? WHERE number = ?", (chain, number))
+        for name in ("no_update", "no_delete"):
+            database.execute(SCHEMA[name])
+
+
 def _overwrite(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
@@ -186,6 +204,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
         "UPDATE entries SET entry = replace(entry, '105', '106') WHERE number = 5"
     ),
     "an entry is cut out": statement("DELETE FROM entries WHERE number = 5"),
+    "an entry is missing and the chain is made anew": with_a_gap_and_a_chain_that_fits,
     "the last entry is cut off": statement("DELETE FROM entries WHERE number = 11"),
     "the first entry is cut off": statement("DELETE FROM entries WHERE number = 0"),
     "entries are swapped": statement(
