@@ -45,7 +45,9 @@ from mpcseg.wire.names import BlobKind
 # one of the two can catch the other.
 _STANDARD_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}
 
-_PUBLIC_KINDS = {kind.value for kind in BlobKind}
+PUBLIC_KINDS = {kind.value for kind in BlobKind}
+"""Kinds of blob that cross a wire: none of them is a secret key."""
+
 _BLOCK_KINDS = {kind.value for kind in BLOCK_KINDS}
 
 
@@ -216,7 +218,7 @@ def _crossings(entries: Sequence[Entry], peer: str, role: str) -> _Crossings:
     for entry in entries:
         record = entry.record
         if isinstance(record, Sent | Received) and (record.peer, record.peer_role) == (peer, role):
-            if record.kind not in _PUBLIC_KINDS:
+            if record.kind not in PUBLIC_KINDS:
                 raise AuditError(f"a blob of the unknown kind {record.kind} crossed a wire")
             content = (record.blob, record.sha256, record.n_bytes, record.level)
             found[type(record)].add(content)

@@ -35,10 +35,10 @@ from mpcseg.study.closing import (
     verify_record,
 )
 from mpcseg.study.documents import read_bytes
+from mpcseg.verification.checks import PUBLIC_KINDS
 from mpcseg.verification.evidence import Evidence, NotThereError, records_of, runs_of
 from mpcseg.wire.names import BlobKind, BlobName
 
-_KINDS = {kind.value for kind in BlobKind}
 _LARGEST_FILE = 1 << 30
 _ROUNDING = 1e-9
 
@@ -98,7 +98,7 @@ def _same(one: float, other: float) -> bool:
 def no_secret_key(evidence: Evidence) -> str:
     """Nothing that the compute node was sent, or keeps, is a secret key."""
     kinds = Counter(record.kind for record in records_of(evidence.compute.entries, Received))
-    unknown = set(kinds) - _KINDS
+    unknown = set(kinds) - PUBLIC_KINDS
     if unknown:
         raise AuditError(f"the compute node received blobs of the unknown kind {min(unknown)}")
     said = f"{sum(kinds.values()):,} blobs received, all of public kinds"

@@ -55,6 +55,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert stat.S_IMODE(found.path.parent.stat().st_mode) == 0o700
 
 
+def test_equal_records_have_different_leaves(tmp_path: Path) -> None:
+    """Who has the hash of an entry cannot find out by trying what the entry says."""
+    with AuditLog(tmp_path, SPEC, identity("alder"), "party") as log:
+        log.append(sent(0), sent(0))
+        log.append(sent(0))
+    salts = [entry.salt for entry in read_log(log.path, SPEC).entries]
+    assert len(set(salts)) == 3
+
+
 def test_a_log_goes_on_where_it_was(tmp_path: Path) -> None:
     written(tmp_path)
     with AuditLog(tmp_path, SPEC, identity("alder"), "party") as log:
