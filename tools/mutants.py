@@ -196,7 +196,14 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         return 2
     # A file or a pipe has no width of its own, and room for the tests' names.
     Console(width=None if sys.stdout.isatty() else 160).print(table_of(rows))
-    n_caught = sum(row.finding.outcome is Outcome.CAUGHT for row in rows)
+    others = [row for row in rows if row.finding.outcome is not Outcome.CAUGHT]
+    # Once more at the end, where a log that keeps only its last lines still shows them.
+    for row in others:
+        finding = row.finding
+        print(
+            f"{row.mutant.name}: {finding.outcome.value} {finding.test} {finding.message}".strip()
+        )
+    n_caught = len(rows) - len(others)
     seconds = time.monotonic() - began
     print(f"{n_caught} of {len(rows)} mutants are caught, in {seconds / 60:.1f} min")
     return int(n_caught < len(rows))
