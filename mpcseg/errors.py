@@ -22,6 +22,8 @@ class MpcsegError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 10
     grpc_status: ClassVar[str] = "INTERNAL"
+    ends_study: ClassVar[bool] = True
+    """Whether a node that fails with it stops the study for everybody, or may come back."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -75,6 +77,24 @@ class PassphraseError(ConfigError):
 
     code = "passphrase"
     exit_status = 15
+
+
+class StorageError(MpcsegError):
+    """This node's own disk is full, read-only or failing: the node stops, and can go on later."""
+
+    code = "storage"
+    exit_status = 16
+    grpc_status = "UNAVAILABLE"
+    ends_study = False
+
+
+class SuspendedError(MpcsegError):
+    """This node's operator stopped it; started again, it goes on where it was."""
+
+    code = "suspended"
+    exit_status = 17
+    grpc_status = "UNAVAILABLE"
+    ends_study = False
 
 
 # --- a party's own table -------------------------------------------------------------------
@@ -301,6 +321,14 @@ class ProtocolError(NodeError):
 
     code = "protocol"
     exit_status = 55
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class UnknownSessionError(NodeError):
+    """The compute node was started anew since the caller joined; it joins again."""
+
+    code = "unknown_session"
+    exit_status = 58
     grpc_status = "FAILED_PRECONDITION"
 
 

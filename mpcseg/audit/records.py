@@ -39,9 +39,13 @@ LONGEST_ENTRY = 4096
 
 
 class Began(BaseModel):
-    """A process of the node began; what follows until the next of these is its run.
+    """A process of the node began.
+
+    What follows, until the next of these that does not resume, is one run of the study: a node
+    that was stopped or killed and goes on where it was is another process of the same run.
 
     Attributes:
+        resumes: whether it goes on with the run before it.
         version: of mpcseg.
         tenseal: its version.
         seal: version of SEAL inside it.
@@ -51,6 +55,7 @@ class Began(BaseModel):
 
     model_config = FROZEN
     event: Literal["began"] = "began"
+    resumes: bool = False
     version: Word
     tenseal: Word
     seal: Word

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mpcseg.errors import DuplicateNodeError, NodeVanishedError, ProtocolError
+from mpcseg.errors import DuplicateNodeError, NodeVanishedError, UnknownSessionError
 from mpcseg.nodes.roles import Caller
 from mpcseg.wire.events import Event, NodeAbsent, NodeBack
 
@@ -58,10 +58,10 @@ class Membership:
         self._sessions: dict[Caller, _Session] = {}
         self._first_join: float | None = None
 
-    def is_new_process(self, caller: Caller, instance: str) -> bool:
-        """Whether this is another process than the one that holds the caller's session."""
+    def session_instance(self, caller: Caller) -> str | None:
+        """The process that holds the caller's session; None where it has none."""
         session = self._sessions.get(caller)
-        return session is not None and session.instance != instance
+        return session.instance if session else None
 
     def verify_single(self, caller: Caller, instance: str, now: float) -> None:
         """Check that no other live process has this identity.
@@ -95,7 +95,7 @@ class Membership:
             token: as the call names it.
 
         Raises:
-            ProtocolError: no node of the organisation has joined.
+            UnknownSessionError: no node of the organisation has joined.
             DuplicateNodeError: another process of the node has a newer session.
         """
         own = [caller for caller in self._sessions if caller.name == organisation]
@@ -103,9 +103,9 @@ class Membership:
             if secrets.compare_digest(self._sessions[caller].token.encode(), token.encode()):
                 return caller
         if not own:
-            raise ProtocolError(
-                f"{organisation} has not joined, or the compute node was started anew since",
-                "Run the study again on all nodes.",
+            raise UnknownSessionError(
+                f"{organisation} has not joined since the compute node was started",
+                "A node joins again by itself.",
             )
         raise DuplicateNodeError(
             f"this is not the session of {' or '.join(map(str, own))}: another process has taken "

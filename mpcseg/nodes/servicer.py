@@ -85,6 +85,9 @@ async def _paced(
         yield message
 
 
+HEADERS_IN_A_MESSAGE = 1000
+
+
 MOST_REFUSALS = 1000
 """Refused calls that are written into the log: a member who floods the node fills no disk."""
 
@@ -153,6 +156,7 @@ class ComputeServicer(Answering):
             request.study_digest,
             request.parameter_digest,
             request.instance,
+            request.resumes,
         )
         token, anew = self._state.join(caller, claims, time.monotonic())
         self._changes.happened()
@@ -220,6 +224,20 @@ class ComputeServicer(Answering):
             if header.name.kind is BlobKind.HYPERPLANE:
                 self._rounds.arrived(header.name, path)
         return blob_pb2.UploadReply(already_there=not accepted)
+
+    @answered
+    async def ListBlobs(  # noqa: N802
+        self, request: blob_pb2.ListBlobsRequest, context: Context
+    ) -> None:
+        """Tell a node what of its own is here."""
+        caller = self._verified(request, context)
+        headers = self._state.blobs_of(caller)
+        for start in range(0, len(headers), HEADERS_IN_A_MESSAGE):
+            some = headers[start : start + HEADERS_IN_A_MESSAGE]
+            blobs = [convert.header_to_wire(header) for header in some]
+            await context.write(
+                blob_pb2.ListBlobsReply(study_digest=self._spec.digest, blobs=blobs)
+            )
 
     @answered
     async def Download(  # noqa: N802

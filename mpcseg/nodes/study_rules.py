@@ -35,13 +35,18 @@ _SHOWN_STAGES = 8
 
 @dataclass(frozen=True)
 class Claims:
-    """What a node says that it runs, at Join; ``instance`` names its process."""
+    """What a node says that it runs, at Join.
+
+    ``instance`` names its process; ``resumes`` says that the process goes on with what an earlier
+    one, or this one before the compute node was started anew, has sent.
+    """
 
     protocol_version: int
     software_version: str
     study_digest: str
     parameter_digest: str
     instance: str
+    resumes: bool = False
 
 
 @dataclass(frozen=True)

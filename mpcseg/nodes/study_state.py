@@ -60,18 +60,21 @@ class StudyState(StudyCourse):
     def join(self, caller: Caller, claims: Claims, now: float) -> tuple[str, bool]:
         """Let a node in; returns its session and whether it starts anew.
 
-        A party that comes back as another process before its blocks are complete starts anew:
-        its records are shuffled and encrypted afresh, and must not be mixed with earlier ones.
+        A party that comes back as another process before its blocks are complete, and does not
+        say that it resumes, starts anew: its records are shuffled and encrypted afresh, and must
+        not be mixed with earlier ones.
 
         Raises:
             ParameterMismatchError: the node runs another study, parameter set or version.
             DuplicateNodeError: a live process has this identity.
-            ProtocolError: another process of the key node comes back after the keys were made.
+            ProtocolError: another process of the key node, without the secret key, comes after
+                the keys were made.
         """
         self.verify_running()
         self.rules.verify_claims(caller, claims)
         self.membership.verify_single(caller, claims.instance, now)
-        anew = self.membership.is_new_process(caller, claims.instance)
+        is_new = self.membership.session_instance(caller) != claims.instance
+        anew = is_new and not claims.resumes
         if anew and caller.role is Role.KEY and self.phase is not Phase.KEYS:
             raise ProtocolError(
                 f"{caller} was started anew, and the secret key went with the old process",
@@ -99,7 +102,7 @@ class StudyState(StudyCourse):
 
         Raises:
             ParameterMismatchError: the call is for another study.
-            ProtocolError: no node of the organisation has joined.
+            UnknownSessionError: no node of the organisation has joined.
             DuplicateNodeError: the session is not one of the organisation's.
             MpcsegError: the study was aborted; the reason.
         """
@@ -171,6 +174,10 @@ class StudyState(StudyCourse):
         if header.name.kind in BLOCK_KINDS:
             self._senders[header.sha256] = caller
         return True
+
+    def blobs_of(self, caller: Caller) -> list[BlobHeader]:
+        """What of a node's own is here and need not be sent again."""
+        return list(self._blobs[caller].values())
 
     def admit_download(self, caller: Caller, name: BlobName) -> BlobHeader:
         """Decide about a download and return the blob's header.

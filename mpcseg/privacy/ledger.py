@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mpcseg.errors import BudgetError, ConfigError
+from mpcseg.errors import BudgetError, ConfigError, ProtocolError
 from mpcseg.privacy.accounting import epsilon_for
 from mpcseg.privacy.budget import NoisePlan
 from mpcseg.private import open_private
@@ -37,12 +37,14 @@ class Spending:
         index: of the round in its run.
         sign: degrees of its composite sign; empty for admission and moments.
         rho: what it cost, in zCDP; infinite for a round without noise.
+        run: which run of the study: the number of the entry that began it in the node's audit log.
     """
 
     kind: RoundKind
     index: int
     sign: tuple[int, ...]
     rho: float
+    run: int = 0
 
 
 class Ledger:
@@ -52,6 +54,10 @@ class Ledger:
         plan: from the agreement.
         study_digest: of the agreement; a stored ledger of another one is refused.
         entries: what was spent before.
+
+    Attributes:
+        run: the run of the study that spends now; a round of a run is paid for once, however many
+            processes the run takes.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Ledger:
     ) -> None:
         self._plan, self._digest = plan, study_digest
         self._entries = list(entries)
+        self.run = 0
 
     @property
     def entries(self) -> tuple[Spending, ...]:
@@ -91,14 +98,25 @@ class Ledger:
         """
         self._verify(self._plan.study_rho, "another run of this study")
 
+    def spending(self, index: int) -> Spending | None:
+        """What this run has paid for a round; None if it has not."""
+        own = (entry for entry in self._entries if (entry.run, entry.index) == (self.run, index))
+        return next(own, None)
+
     def spend(self, kind: RoundKind, index: int, sign: tuple[int, ...] = ()) -> Spending:
-        """Enter a round, before any of its sums leaves the node.
+        """Enter a round, before any of its sums leaves the node; once in a run.
 
         Raises:
             BudgetError: as `verify_affordable`; nothing is entered then.
+            ProtocolError: this run has paid for another round of this number.
         """
+        paid = self.spending(index)
+        if paid is not None:
+            if (paid.kind, paid.sign) != (kind, tuple(sign)):
+                raise ProtocolError(f"round {index} was paid for as another kind of round")
+            return paid
         self.verify_affordable(kind, sign)
-        spending = Spending(kind, index, tuple(sign), self._plan.rho(kind, sign))
+        spending = Spending(kind, index, tuple(sign), self._plan.rho(kind, sign), self.run)
         self._entries.append(spending)
         return spending
 
@@ -176,9 +194,12 @@ def _verify_total(rho: float) -> None:
 
 def _spending(entry: dict[str, Any]) -> Spending:
     kind, index, sign, rho = entry["kind"], entry["index"], entry["sign"], entry["rho"]
+    run = entry["run"]
     if kind not in ("admission", "moments", "lloyd", "profile") or not isinstance(index, int):
         raise ValueError("not a round")
+    if not isinstance(run, int):
+        raise ValueError("not a run")
     cost = math.inf if rho is None else float(rho)
     if not cost >= 0:
         raise ValueError("a round costs something")
-    return Spending(kind, index, tuple(int(degree) for degree in sign), cost)
+    return Spending(kind, index, tuple(int(degree) for degree in sign), cost, run)

@@ -193,12 +193,16 @@ def records_of(entries: Iterable[Entry], kind: type[R]) -> list[R]:
 
 
 def runs_of(log: LogFile) -> list[tuple[Entry, ...]]:
-    """The entries of each process of a node: from one ``Began`` to the next.
+    """The entries of each run of a node, over all processes that it took.
 
     Raises:
         EvidenceError: the log does not begin with one.
     """
-    starts = [entry.number for entry in log.entries if isinstance(entry.record, Began)]
+    starts = [
+        entry.number
+        for entry in log.entries
+        if isinstance(entry.record, Began) and not entry.record.resumes
+    ]
     if log.entries and (not starts or starts[0] != 0) and log.role != "recipient":
         raise EvidenceError(f"{log} does not begin with the start of its node")
     ends = [*starts[1:], len(log.entries)]

@@ -21,7 +21,7 @@ from mpcseg.wire.status import from_detail, to_detail
 from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 # Raised by one whenever nodes of before and after a change could not talk to each other.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 _LONGEST_PROOF = 128
 

@@ -24,33 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14mpcseg/v1/blob.proto\x12\tmpcseg.v1\"X\n\x08\x42lobName\x12!\n\x04kind\x18\x01 \x01(\x0e\x32\x13.mpcseg.v1.BlobKind\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04item\x18\x03 \x01(\r\x12\x0c\n\x04part\x18\x04 \x01(\r\"O\n\nBlobHeader\x12!\n\x04name\x18\x01 \x01(\x0b\x32\x13.mpcseg.v1.BlobName\x12\x0e\n\x06length\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\")\n\tBlobChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"Z\n\x0cUploadHeader\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12#\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x15.mpcseg.v1.BlobHeader\"i\n\rUploadRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.mpcseg.v1.UploadHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.BlobChunkH\x00\x42\x06\n\x04part\":\n\x0bUploadReply\x12\x15\n\ralready_there\x18\x01 \x01(\x08\x12\x14\n\x0cstudy_digest\x18\x02 \x01(\t\"[\n\x0f\x44ownloadRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12!\n\x04name\x18\x03 \x01(\x0b\x32\x13.mpcseg.v1.BlobName\"K\n\x0e\x44ownloadHeader\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12#\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x15.mpcseg.v1.BlobHeader\"k\n\rDownloadReply\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.mpcseg.v1.DownloadHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.BlobChunkH\x00\x42\x06\n\x04part\"=\n\x12\x46\x65tchResultRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t*\xd9\x01\n\x08\x42lobKind\x12\x19\n\x15\x42LOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42LOB_KIND_PUBLIC_KEY\x10\x01\x12\"\n\x1e\x42LOB_KIND_RELINEARISATION_KEYS\x10\x02\x12\x15\n\x11\x42LOB_KIND_FEATURE\x10\x03\x12\x16\n\x12\x42LOB_KIND_PRESENCE\x10\x04\x12\x18\n\x14\x42LOB_KIND_HYPERPLANE\x10\x05\x12\x15\n\x11\x42LOB_KIND_RELEASE\x10\x06\x12\x14\n\x10\x42LOB_KIND_RESULT\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14mpcseg/v1/blob.proto\x12\tmpcseg.v1\"X\n\x08\x42lobName\x12!\n\x04kind\x18\x01 \x01(\x0e\x32\x13.mpcseg.v1.BlobKind\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04item\x18\x03 \x01(\r\x12\x0c\n\x04part\x18\x04 \x01(\r\"O\n\nBlobHeader\x12!\n\x04name\x18\x01 \x01(\x0b\x32\x13.mpcseg.v1.BlobName\x12\x0e\n\x06length\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\")\n\tBlobChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"9\n\x10ListBlobsRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"L\n\x0eListBlobsReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12$\n\x05\x62lobs\x18\x02 \x03(\x0b\x32\x15.mpcseg.v1.BlobHeader\"Z\n\x0cUploadHeader\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12#\n\x04\x62lob\x18\x03 \x01(\x0b\x32\x15.mpcseg.v1.BlobHeader\"i\n\rUploadRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.mpcseg.v1.UploadHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.BlobChunkH\x00\x42\x06\n\x04part\":\n\x0bUploadReply\x12\x15\n\ralready_there\x18\x01 \x01(\x08\x12\x14\n\x0cstudy_digest\x18\x02 \x01(\t\"[\n\x0f\x44ownloadRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12!\n\x04name\x18\x03 \x01(\x0b\x32\x13.mpcseg.v1.BlobName\"K\n\x0e\x44ownloadHeader\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12#\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x15.mpcseg.v1.BlobHeader\"k\n\rDownloadReply\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.mpcseg.v1.DownloadHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.mpcseg.v1.BlobChunkH\x00\x42\x06\n\x04part\"=\n\x12\x46\x65tchResultRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t*\xd9\x01\n\x08\x42lobKind\x12\x19\n\x15\x42LOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42LOB_KIND_PUBLIC_KEY\x10\x01\x12\"\n\x1e\x42LOB_KIND_RELINEARISATION_KEYS\x10\x02\x12\x15\n\x11\x42LOB_KIND_FEATURE\x10\x03\x12\x16\n\x12\x42LOB_KIND_PRESENCE\x10\x04\x12\x18\n\x14\x42LOB_KIND_HYPERPLANE\x10\x05\x12\x15\n\x11\x42LOB_KIND_RELEASE\x10\x06\x12\x14\n\x10\x42LOB_KIND_RESULT\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcseg.v1.blob_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BLOBKIND']._serialized_start=851
-  _globals['_BLOBKIND']._serialized_end=1068
+  _globals['_BLOBKIND']._serialized_start=988
+  _globals['_BLOBKIND']._serialized_end=1205
   _globals['_BLOBNAME']._serialized_start=35
   _globals['_BLOBNAME']._serialized_end=123
   _globals['_BLOBHEADER']._serialized_start=125
   _globals['_BLOBHEADER']._serialized_end=204
   _globals['_BLOBCHUNK']._serialized_start=206
   _globals['_BLOBCHUNK']._serialized_end=247
-  _globals['_UPLOADHEADER']._serialized_start=249
-  _globals['_UPLOADHEADER']._serialized_end=339
-  _globals['_UPLOADREQUEST']._serialized_start=341
-  _globals['_UPLOADREQUEST']._serialized_end=446
-  _globals['_UPLOADREPLY']._serialized_start=448
-  _globals['_UPLOADREPLY']._serialized_end=506
-  _globals['_DOWNLOADREQUEST']._serialized_start=508
-  _globals['_DOWNLOADREQUEST']._serialized_end=599
-  _globals['_DOWNLOADHEADER']._serialized_start=601
-  _globals['_DOWNLOADHEADER']._serialized_end=676
-  _globals['_DOWNLOADREPLY']._serialized_start=678
-  _globals['_DOWNLOADREPLY']._serialized_end=785
-  _globals['_FETCHRESULTREQUEST']._serialized_start=787
-  _globals['_FETCHRESULTREQUEST']._serialized_end=848
+  _globals['_LISTBLOBSREQUEST']._serialized_start=249
+  _globals['_LISTBLOBSREQUEST']._serialized_end=306
+  _globals['_LISTBLOBSREPLY']._serialized_start=308
+  _globals['_LISTBLOBSREPLY']._serialized_end=384
+  _globals['_UPLOADHEADER']._serialized_start=386
+  _globals['_UPLOADHEADER']._serialized_end=476
+  _globals['_UPLOADREQUEST']._serialized_start=478
+  _globals['_UPLOADREQUEST']._serialized_end=583
+  _globals['_UPLOADREPLY']._serialized_start=585
+  _globals['_UPLOADREPLY']._serialized_end=643
+  _globals['_DOWNLOADREQUEST']._serialized_start=645
+  _globals['_DOWNLOADREQUEST']._serialized_end=736
+  _globals['_DOWNLOADHEADER']._serialized_start=738
+  _globals['_DOWNLOADHEADER']._serialized_end=813
+  _globals['_DOWNLOADREPLY']._serialized_start=815
+  _globals['_DOWNLOADREPLY']._serialized_end=922
+  _globals['_FETCHRESULTREQUEST']._serialized_start=924
+  _globals['_FETCHRESULTREQUEST']._serialized_end=985
 # @@protoc_insertion_point(module_scope)

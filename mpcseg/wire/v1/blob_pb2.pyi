@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -54,6 +55,22 @@ class BlobChunk(_message.Message):
     offset: int
     data: bytes
     def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ListBlobsRequest(_message.Message):
+    __slots__ = ("study_digest", "session")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    session: str
+    def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
+
+class ListBlobsReply(_message.Message):
+    __slots__ = ("study_digest", "blobs")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
+    study_digest: str
+    blobs: _containers.RepeatedCompositeFieldContainer[BlobHeader]
+    def __init__(self, study_digest: _Optional[str] = ..., blobs: _Optional[_Iterable[_Union[BlobHeader, _Mapping]]] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
     __slots__ = ("study_digest", "session", "blob")

@@ -51,6 +51,11 @@ class ComputeNodeStub:
                 request_serializer=mpcseg_dot_v1_dot_event__pb2.WatchRequest.SerializeToString,
                 response_deserializer=mpcseg_dot_v1_dot_event__pb2.StudyEvent.FromString,
                 _registered_method=True)
+        self.ListBlobs = channel.unary_stream(
+                '/mpcseg.v1.ComputeNode/ListBlobs',
+                request_serializer=mpcseg_dot_v1_dot_blob__pb2.ListBlobsRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_blob__pb2.ListBlobsReply.FromString,
+                _registered_method=True)
         self.Upload = channel.stream_unary(
                 '/mpcseg.v1.ComputeNode/Upload',
                 request_serializer=mpcseg_dot_v1_dot_blob__pb2.UploadRequest.SerializeToString,
@@ -132,6 +137,13 @@ class ComputeNodeServicer:
 
     def Watch(self, request, context):
         """Any node: what happens in the study. An open watch is how a node shows that it is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlobs(self, request, context):
+        """Key node and party: which of its own blobs are there; for a node that goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,6 +252,11 @@ def add_ComputeNodeServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=mpcseg_dot_v1_dot_event__pb2.WatchRequest.FromString,
                     response_serializer=mpcseg_dot_v1_dot_event__pb2.StudyEvent.SerializeToString,
+            ),
+            'ListBlobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListBlobs,
+                    request_deserializer=mpcseg_dot_v1_dot_blob__pb2.ListBlobsRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_blob__pb2.ListBlobsReply.SerializeToString,
             ),
             'Upload': grpc.stream_unary_rpc_method_handler(
                     servicer.Upload,
@@ -363,6 +380,33 @@ class ComputeNode:
             '/mpcseg.v1.ComputeNode/Watch',
             mpcseg_dot_v1_dot_event__pb2.WatchRequest.SerializeToString,
             mpcseg_dot_v1_dot_event__pb2.StudyEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/ListBlobs',
+            mpcseg_dot_v1_dot_blob__pb2.ListBlobsRequest.SerializeToString,
+            mpcseg_dot_v1_dot_blob__pb2.ListBlobsReply.FromString,
             options,
             channel_credentials,
             insecure,

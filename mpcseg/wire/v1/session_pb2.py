@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from mpcseg.wire.v1 import error_pb2 as mpcseg_dot_v1_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mpcseg/v1/session.proto\x12\tmpcseg.v1\x1a\x15mpcseg/v1/error.proto\"\xa2\x01\n\x0bJoinRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x14\n\x0cstudy_digest\x18\x03 \x01(\t\x12\x18\n\x10parameter_digest\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\x1d\n\x04role\x18\x06 \x01(\x0e\x32\x0f.mpcseg.v1.Role\"E\n\tJoinReply\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\x12\x14\n\x0cstudy_digest\x18\x03 \x01(\t\"]\n\x0c\x41\x62ortRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12&\n\x06reason\x18\x03 \x01(\x0b\x32\x16.mpcseg.v1.ErrorDetail\"\"\n\nAbortReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t*:\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08ROLE_KEY\x10\x01\x12\x0e\n\nROLE_PARTY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mpcseg/v1/session.proto\x12\tmpcseg.v1\x1a\x15mpcseg/v1/error.proto\"\xb3\x01\n\x0bJoinRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x14\n\x0cstudy_digest\x18\x03 \x01(\t\x12\x18\n\x10parameter_digest\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\x1d\n\x04role\x18\x06 \x01(\x0e\x32\x0f.mpcseg.v1.Role\x12\x0f\n\x07resumes\x18\x07 \x01(\x08\"E\n\tJoinReply\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\x12\x14\n\x0cstudy_digest\x18\x03 \x01(\t\"]\n\x0c\x41\x62ortRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12&\n\x06reason\x18\x03 \x01(\x0b\x32\x16.mpcseg.v1.ErrorDetail\"\"\n\nAbortReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t*:\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08ROLE_KEY\x10\x01\x12\x0e\n\nROLE_PARTY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcseg.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=428
-  _globals['_ROLE']._serialized_end=486
+  _globals['_ROLE']._serialized_start=445
+  _globals['_ROLE']._serialized_end=503
   _globals['_JOINREQUEST']._serialized_start=62
-  _globals['_JOINREQUEST']._serialized_end=224
-  _globals['_JOINREPLY']._serialized_start=226
-  _globals['_JOINREPLY']._serialized_end=295
-  _globals['_ABORTREQUEST']._serialized_start=297
-  _globals['_ABORTREQUEST']._serialized_end=390
-  _globals['_ABORTREPLY']._serialized_start=392
-  _globals['_ABORTREPLY']._serialized_end=426
+  _globals['_JOINREQUEST']._serialized_end=241
+  _globals['_JOINREPLY']._serialized_start=243
+  _globals['_JOINREPLY']._serialized_end=312
+  _globals['_ABORTREQUEST']._serialized_start=314
+  _globals['_ABORTREQUEST']._serialized_end=407
+  _globals['_ABORTREPLY']._serialized_start=409
+  _globals['_ABORTREPLY']._serialized_end=443
 # @@protoc_insertion_point(module_scope)

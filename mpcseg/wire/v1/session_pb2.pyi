@@ -17,20 +17,22 @@ ROLE_KEY: Role
 ROLE_PARTY: Role
 
 class JoinRequest(_message.Message):
-    __slots__ = ("protocol_version", "software_version", "study_digest", "parameter_digest", "instance", "role")
+    __slots__ = ("protocol_version", "software_version", "study_digest", "parameter_digest", "instance", "role", "resumes")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PARAMETER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    RESUMES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     software_version: str
     study_digest: str
     parameter_digest: str
     instance: str
     role: Role
-    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., study_digest: _Optional[str] = ..., parameter_digest: _Optional[str] = ..., instance: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ...) -> None: ...
+    resumes: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., study_digest: _Optional[str] = ..., parameter_digest: _Optional[str] = ..., instance: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., resumes: _Optional[bool] = ...) -> None: ...
 
 class JoinReply(_message.Message):
     __slots__ = ("session", "committed", "study_digest")

@@ -16,6 +16,7 @@ from mpcseg.errors import (
     StudyAbortedError,
     StudyClosedError,
     TooFewRecordsError,
+    UnknownSessionError,
     WithdrawnError,
 )
 from mpcseg.nodes.study_rules import RoundOrder
@@ -135,7 +136,7 @@ TABLES: dict[str, tuple[Operation, list[tuple[Operation, type[MpcsegError] | Non
             (lambda s: s.call(A, digest="x" * 64), ParameterMismatchError),
             (lambda s: s.call(A, session="forged"), DuplicateNodeError),
             (lambda s: s.call(A, session="förged"), DuplicateNodeError),
-            (lambda s: s.call(B, session="forged"), ProtocolError),
+            (lambda s: s.call(B, session="forged"), UnknownSessionError),
             (lambda s: s.call(A), OK),
         ],
     ),
