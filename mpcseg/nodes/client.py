@@ -27,7 +27,7 @@ from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import Event, KeyAttestation, NodeAbsent, NodeBack, PartyReady
-from mpcseg.wire.names import BlobName
+from mpcseg.wire.names import BlobHeader, BlobName
 from mpcseg.wire.status import from_call, to_detail
 from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
@@ -86,7 +86,7 @@ class ComputeClient(Connection):
         self.bytes_sent: Counter[str] = Counter()
         self.bytes_received: Counter[str] = Counter()
 
-    def join(self) -> Joined:
+    def join(self, *, resumes: bool = False) -> Joined:
         """Enter the study, or enter it again after the connection was lost."""
         request = session_pb2.JoinRequest(
             protocol_version=convert.PROTOCOL_VERSION,
@@ -95,6 +95,7 @@ class ComputeClient(Connection):
             parameter_digest=self._parameter_digest,
             instance=self._instance,
             role=convert.role_to_wire(self._role),
+            resumes=resumes,
         )
         reply = self.call(self.stub.Join, request)
         self._session = reply.session
@@ -155,6 +156,19 @@ class ComputeClient(Connection):
         self.call(self.stub.Upload, requests, transfer_seconds(len(blob)))
         with self._count:
             self.bytes_sent[name.kind.value] += len(blob)
+
+    def list_blobs(self) -> list[BlobHeader]:
+        """Return what the compute node says that it has of this node's own blobs."""
+        request = blob_pb2.ListBlobsRequest(study_digest=self.spec.digest, session=self._session)
+
+        def once() -> list[BlobHeader]:
+            found = []
+            for message in self.stub.ListBlobs(request, timeout=30.0):
+                self.verify_study(message)
+                found += [convert.header_from_wire(blob) for blob in message.blobs]
+            return found
+
+        return self.retrying()(once)
 
     def download(self, name: BlobName, limit: int) -> bytes:
         """Fetch one blob of at most ``limit`` bytes, checked against its digest.

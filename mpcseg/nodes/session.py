@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.errors import MpcsegError, StudyAbortedError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
@@ -46,6 +47,8 @@ def study_session(
     progress: Progress,
     *,
     patience: float,
+    resumes: bool = False,
+    recovery: RecoveryKind | None = None,
 ) -> Iterator[StudySession]:
     """Enter the study, and leave it at the end of the block.
 
@@ -59,7 +62,6 @@ def study_session(
     """
     verify_identity(spec, identity, role)
     plan = study_plan(spec)
-    log.append(logbook.began(plan))
     with ComputeClient(
         spec,
         identity,
@@ -70,13 +72,15 @@ def study_session(
         progress=progress,
         patience=patience,
     ) as client:
-        joined = client.join()
+        joined = client.join(resumes=resumes)
+        # Not before: a process that is not let in has begun nothing.
+        log.append(logbook.began(plan, resumes=resumes, recovery=recovery))
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:
                 yield StudySession(plan, client, watcher, joined)
             except MpcsegError as error:
-                if watcher.error is None:
+                if error.ends_study and watcher.error is None:
                     client.abort(error.for_others())
                 raise
             except KeyboardInterrupt:
