@@ -14,7 +14,7 @@ from mpcseg.wire.names import BlobHeader
 
 
 def began(plan: StudyPlan, *, resumes: bool = False) -> Began:
-    """Say that a process begins, and with what; or that it goes on with the run before it."""
+    """Say that a process begins, with what, and whether it goes on with the run before it."""
     return Began(
         resumes=resumes,
         version=__version__,
