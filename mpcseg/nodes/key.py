@@ -36,7 +36,7 @@ from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.key_end import deliver, statement
-from mpcseg.nodes.key_history import Start, start_of
+from mpcseg.nodes.key_history import Start, blobs_there, start_of
 from mpcseg.nodes.key_results import SEALED_FOLDER, keep_sealed, read_sealed
 from mpcseg.nodes.key_schedule import schedule_of
 from mpcseg.nodes.key_screen import show_round
@@ -104,32 +104,53 @@ def run_key(
         StorageError: the disk is full, read-only or failing.
         NodeError: the study cannot go on; says why.
     """
-    began = time.monotonic()
     verify_identity(spec, identity, Role.KEY)
-    plan = study_plan(spec)
-    ledger = Ledger.load(_folder(output) / LEDGER_FILE, plan.noise, spec.digest)
+    ledger = Ledger.load(_folder(output) / LEDGER_FILE, study_plan(spec).noise, spec.digest)
     with AuditLog(output, spec, identity, "key") as log:
         start = start_of(spec, identity, output, log.earlier, keeps=keeps_recovery)
-        ledger.run = start.run.number
-        if not start.resumes:
+        if not start.resumes and start.delivered is None:
             ledger.verify_study_affordable()
-        with _session(spec, identity, address, log, start, progress, patience) as session:
-            if start.results is None:
-                with _secret_key(spec, identity, session, start, progress) as secret_key:
-                    node = _KeyNode(
-                        spec, identity, session, secret_key, start, ledger, output, progress
-                    )
-                    result = node.lead()
-                    sealed = seal_results(spec, identity, result, privacy_spent(spec, ledger))
-                    start.recovery.keep_results(keep_sealed(sealed, output / SEALED_FOLDER))
-                n_decrypted = secret_key.decrypted_values
-            else:
-                node, result = None, None
-                sealed = read_sealed(output / SEALED_FOLDER, start.results)
-                start.recovery.destroy_key()
-                n_decrypted = start.run.n_decrypted
-            said = statement(spec, identity, session.client, start.run, n_decrypted)
-            deliver(spec, session.client, sealed, said, start.recovery)
+
+        def take_part(start: Start) -> KeySummary:
+            with _session(spec, identity, address, log, start, progress, patience) as session:
+                return _take_part(spec, identity, session, start, ledger, output, progress)
+
+        try:
+            return take_part(start)
+        except _FinishedError:
+            if start.delivered is None:
+                raise
+        return take_part(start.delivered)
+
+
+def _take_part(
+    spec: StudySpec,
+    identity: Identity,
+    session: StudySession,
+    start: Start,
+    ledger: Ledger,
+    output: Path,
+    progress: Progress,
+) -> KeySummary:
+    """Lead the study from wherever it is to its end."""
+    began = time.monotonic()
+    ledger.run = start.run.number
+    node, result = None, None
+    if start.results is None:
+        if start.delivered is not None:
+            ledger.verify_study_affordable()
+        with _secret_key(spec, identity, session, start, progress) as secret_key:
+            node = _KeyNode(spec, identity, session, secret_key, start, ledger, output, progress)
+            result = node.lead()
+            sealed = seal_results(spec, identity, result, privacy_spent(spec, ledger))
+            start.recovery.keep_results(keep_sealed(sealed, output / SEALED_FOLDER))
+        n_decrypted = secret_key.decrypted_values
+    else:
+        sealed = read_sealed(output / SEALED_FOLDER, start.results)
+        start.recovery.destroy_key()
+        n_decrypted = start.run.n_decrypted
+    said = statement(spec, identity, session.client, start.run, n_decrypted)
+    deliver(spec, session.client, start, sealed, said)
     return KeySummary(
         seconds={**(node.seconds if node else {}), "total": time.monotonic() - began},
         seconds_per_round=tuple(node.seconds_per_round if node else ()),
@@ -140,6 +161,10 @@ def run_key(
         result=result,
         sealed=sealed,
     )
+
+
+class _FinishedError(ProtocolError):
+    """The compute node has the results of the run that this node has brought to its end."""
 
 
 @contextmanager
@@ -169,7 +194,11 @@ def _session(
             joined = True
             yield session
     except ProtocolError as error:
-        if joined or not start.lost:
+        if joined:
+            raise
+        if start.delivered is not None:
+            raise _FinishedError(error.message, error.hint) from None
+        if not start.lost:
             raise
         raise RecoveryError(
             "the keys of this study are at the compute node, and this node has not kept their "
@@ -247,7 +276,7 @@ def _folder(output: Path) -> Path:
 class _KeyNode:
     """The secret key and its place in the study: a new run, or what there is of one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  it leads a study with all of these
         self,
         spec: StudySpec,
         identity: Identity,
@@ -291,23 +320,12 @@ class _KeyNode:
         spec = self._spec
         return sums_shape(request.kind, spec.n_clusters, spec.n_features, len(spec.parties))
 
-    def _there(self) -> set[str]:
-        """Names of blobs that an earlier process has sent and the compute node has."""
-        if not self._start.resumes:
-            return set()
-        # Its word counts where this node's own log says the same.
-        return {
-            str(header.name)
-            for header in self._session.client.list_blobs()
-            if (str(header.name), header.sha256.hex()) in self._run.sent
-        }
-
     def publish_keys(self) -> None:
         """Make the public and the relinearisation keys, upload them, and vouch for them."""
         began = time.monotonic()
         public_key, relinearisation_keys = self._public_keys()
         made = time.monotonic()
-        client, there = self._session.client, self._there()
+        client, there = self._session.client, blobs_there(self._session.client, self._start)
         for kind, blob in (
             (BlobKind.PUBLIC_KEY, public_key),
             (BlobKind.RELINEARISATION_KEYS, relinearisation_keys),
@@ -457,8 +475,10 @@ class _KeyNode:
 
     def _send_hyperplanes(self, request: RoundRequest, rows: NDArray[np.float64]) -> None:
         level = start_level(self._spec.n_clusters, request.sign)
-        there = self._there() if request.index in self._run.opened else set()
-        with UploadLine(self._session.client) as line:
+        client, there = self._session.client, set[str]()
+        if request.index in self._run.opened:
+            there = blobs_there(client, self._start)
+        with UploadLine(client) as line:
             for pair, row in enumerate(rows):
                 names = [
                     BlobName(BlobKind.HYPERPLANE, round=request.index, item=pair, part=part)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from mpcseg.audit.records import SecretKeyDestroyed
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.client import ComputeClient
-from mpcseg.nodes.key_history import KeyRun
-from mpcseg.nodes.recovery import Recovery
+from mpcseg.nodes.key_history import KeyRun, Start, blobs_there
 from mpcseg.study.closing import KeyDestroyed, now, sign_key_destroyed
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -32,9 +31,9 @@ def statement(
 def deliver(
     spec: StudySpec,
     client: ComputeClient,
+    start: Start,
     sealed: Mapping[str, bytes],
     said: KeyDestroyed,
-    recovery: Recovery,
 ) -> None:
     """Hand every recipient's sealed results to the compute node, and finish the study.
 
@@ -43,17 +42,20 @@ def deliver(
     Args:
         spec: the study.
         client: the compute node, which cannot read the results.
+        start: of this process; what is kept for the next one is gone when this returns.
         sealed: by recipient.
         said: that the secret key is destroyed.
-        recovery: what is left of it; gone when this returns.
     """
     try:
+        there = blobs_there(client, start)
         for item, recipient in enumerate(spec.recipients):
-            client.upload(BlobName(BlobKind.RESULT, item=item), sealed[recipient])
+            name = BlobName(BlobKind.RESULT, item=item)
+            if str(name) not in there:
+                client.upload(name, sealed[recipient])
     except MpcsegError as error:
         if error.ends_study:
             client.report_destroyed(said)
         raise
     client.finish(said)
     client.exchange_last_checkpoints()
-    recovery.clear()
+    start.recovery.clear()

@@ -21,6 +21,7 @@ from mpcseg.audit.records import (
     Sent,
 )
 from mpcseg.errors import RecoveryError
+from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.recovery import RECOVERY_FOLDER, Recovery
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -59,13 +60,13 @@ class KeyRun:
         """Numbers that were decrypted, each counted once."""
         return sum(map(len, self.decrypted.values()))
 
-    def has_delivered(self, spec: StudySpec) -> bool:
-        """Whether the key is destroyed and all sealed results were on their way."""
-        names = {name for name, _ in self.sent}
-        items = range(len(spec.recipients))
-        return self.destroyed is not None and names.issuperset(
-            str(BlobName(BlobKind.RESULT, item=item)) for item in items
-        )
+    def delivered(self, spec: StudySpec) -> dict[str, str] | None:
+        """SHA-256 (hex) of the sealed results by recipient; None before all were on their way."""
+        sent = dict(self.sent)
+        names = [str(BlobName(BlobKind.RESULT, item=i)) for i in range(len(spec.recipients))]
+        if self.destroyed is None or not all(name in sent for name in names):
+            return None
+        return {who: sent[name] for who, name in zip(spec.recipients, names, strict=True)}
 
 
 def last_run(entries: Iterable[Entry]) -> KeyRun | None:
@@ -103,7 +104,8 @@ class Start:
         resumes: whether it goes on.
         results: digests of the sealed results by recipient, where these were made already.
         lost: keys were published by an earlier run, were not destroyed, and are kept nowhere.
-        delivered: the earlier run came to its end.
+        delivered: how to go on with the run before, which came to its end here, where the compute
+            node has its results; None where it did not.
     """
 
     run: KeyRun
@@ -111,7 +113,7 @@ class Start:
     resumes: bool
     results: dict[str, str] | None = None
     lost: bool = False
-    delivered: bool = False
+    delivered: Start | None = None
 
 
 def start_of(
@@ -147,13 +149,30 @@ def start_of(
         _verify_same(earlier, kept)
         return Start(earlier, kept, resumes=True)
     kept.clear()
+    delivered = earlier.delivered(spec) if earlier else None
     return Start(
         KeyRun(len(entries)),
         Recovery(folder, spec, identity, len(entries), keeps=keeps),
         resumes=False,
         lost=bool(earlier and earlier.vouched and not earlier.destroyed),
-        delivered=bool(earlier and earlier.has_delivered(spec)),
+        delivered=(
+            Start(earlier, kept, resumes=True, results=delivered) if earlier and delivered else None
+        ),
     )
+
+
+def blobs_there(client: ComputeClient, start: Start) -> set[str]:
+    """Names of what an earlier process of this node has sent and the compute node has.
+
+    The compute node's word counts where this node's own log says the same.
+    """
+    if not start.resumes:
+        return set()
+    return {
+        str(header.name)
+        for header in client.list_blobs()
+        if (str(header.name), header.sha256.hex()) in start.run.sent
+    }
 
 
 def _verify_same(run: KeyRun, recovery: Recovery) -> None:

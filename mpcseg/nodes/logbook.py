@@ -21,9 +21,7 @@ from mpcseg.nodes.planning import StudyPlan
 from mpcseg.wire.names import BlobHeader
 
 
-def began(
-    plan: StudyPlan, *, resumes: bool = False, recovery: RecoveryKind | None = None
-) -> Began:
+def began(plan: StudyPlan, *, resumes: bool = False, recovery: RecoveryKind | None = None) -> Began:
     """Say that a process begins, with what, and whether it goes on with the run before it."""
     return Began(
         resumes=resumes,
