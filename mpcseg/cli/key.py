@@ -17,6 +17,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
 )
@@ -57,6 +58,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
@@ -74,6 +76,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "proxy": proxy,
         "patience": patience,
     }
     settings = load_config(KeyConfig, config, options)
@@ -88,7 +91,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     with suspendable(), open_progress(progress) as shown:
         done = run_key(
-            spec, own, settings.address, settings.output, shown, patience=settings.patience
+            spec,
+            own,
+            settings.address,
+            settings.output,
+            shown,
+            patience=settings.patience,
+            proxy=settings.proxy,
         )
     if trial_output is not None:
         write_json(trial_output, result_document(spec, done.result))

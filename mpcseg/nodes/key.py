@@ -68,6 +68,7 @@ def run_key(
     progress: Progress,
     *,
     patience: float = 60.0,
+    proxy: str | None = None,
 ) -> KeySummary:
     """Lead a study from its keys to its sealed results. Runs on the key node.
 
@@ -80,6 +81,7 @@ def run_key(
         progress: shown the keys and every round; "round" events hold shift and sizes, none of them
             of a segment that the agreement hides.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
 
     Raises:
         BudgetError: an earlier run of this agreement has spent its privacy budget.
@@ -97,7 +99,7 @@ def run_key(
     with (
         AuditLog(output, spec, identity, "key") as log,
         study_session(
-            spec, identity, Role.KEY, address, log, progress, patience=patience
+            spec, identity, Role.KEY, address, log, progress, patience=patience, proxy=proxy
         ) as session,
     ):
         with _secret_key(spec, identity, session, progress) as secret_key:
