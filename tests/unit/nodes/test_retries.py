@@ -38,7 +38,7 @@ def test_a_line_that_is_down_for_a_day_is_given_up_then_and_not_before() -> None
     assert len(set(retries.pauses[10:100])) == 90  # jitter
     told = retries.progress.messages
     assert day / 125 <= len(told) <= day / 60 + 1  # every minute or two
-    assert "does not answer for 23 h (nothing listens there)" in told[-1]
+    assert "does not answer for 24 h (nothing listens there)" in told[-1]
 
 
 def test_after_hours_without_a_line_the_call_goes_through() -> None:
