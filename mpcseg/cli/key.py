@@ -18,6 +18,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
 )
@@ -68,6 +69,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "node ends the study.",
         ),
     ] = None,
+    proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
@@ -88,6 +90,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "address": address,
         "output": output,
         "recovery": recovery,
+        "proxy": proxy,
         "patience": patience,
     }
     settings = load_config(KeyConfig, config, options)
@@ -109,6 +112,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             shown,
             patience=settings.patience,
             keeps_recovery=settings.recovery == "sealed",
+            proxy=settings.proxy,
         )
     if trial_output is not None:
         if done.result is None:
