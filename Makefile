@@ -9,13 +9,14 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 FUZZ_SECONDS ?= 60
+FAULTS ?= survives
 
 # The container image. BASE is a name, NAME@sha256:… or the sha256:… of an image on this machine.
 IMAGE ?= mpcseg:latest
 BASE  ?= mpcseg-base:bookworm
 WHEELHOUSE := build/wheelhouse
 
-.PHONY: help venv lint test mutants fuzz demo bench stubs wheelhouse base image sbom cluster
+.PHONY: help venv lint test mutants fuzz faults soak demo bench stubs wheelhouse base image sbom cluster
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -49,6 +50,12 @@ mutants: $(STAMP)  ## remove one protection after the other, and see that the te
 fuzz: $(STAMP)  ## fuzz every parser of foreign bytes and a running node, FUZZ_SECONDS for each
 	$(BIN)/python -m tests.fuzz.long --seconds $(FUZZ_SECONDS)
 
+faults: $(STAMP)  ## kill, stop, freeze, cut off and fill every node in every phase (root; about an hour)
+	$(BIN)/python -m pytest tests/faults -n $(JOBS) -k '$(FAULTS)'
+
+soak: $(STAMP)  ## twenty studies in a row on one compute node, with random faults (root)
+	$(BIN)/python -m pytest tests/soak -s
+
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo
 
@@ -80,4 +87,4 @@ sbom: image  ## write the image's list of parts (CycloneDX) to build/sbom.json
 	docker/build.sh --sbom $(IMAGE) build/sbom.json
 
 cluster: image  ## build the image, and run a whole study in containers on this machine
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	$(BIN)/python -m pytest tests/cluster

@@ -15,7 +15,7 @@ import pytest
 from tests.cluster.conftest import Figures
 from tests.cluster.engine import IMAGE, docker, in_image, seconds_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 # A whole block: programs that read keys hold the words of its first line.
 PRIVATE_KEY = re.compile(

@@ -10,7 +10,7 @@ from tests.cluster.conftest import Cluster
 from tests.cluster.engine import docker, inside
 from tests.cluster.organisations import HUB, NOTARY, PARTIES, USER
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CLIENTS = (NOTARY, *PARTIES[:-1])
 

@@ -13,7 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.cluster.engine import in_image
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 LOCK = Path(__file__).resolve().parents[2] / "docker" / "requirements.lock"
 

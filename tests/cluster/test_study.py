@@ -12,7 +12,7 @@ from tests.cluster.conftest import Figures, Finished
 from tests.cluster.engine import IMAGE, PYTHON, docker
 from tests.cluster.organisations import HUB, N_CLUSTERS, NOTARY, PARTIES
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def in_volume(finished: Finished, name: str, path: str) -> str:
