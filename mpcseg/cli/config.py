@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.study.documents import check, read_toml
 from mpcseg.study.table import TableSource, is_database
@@ -124,10 +125,13 @@ class KeyConfig(NodeConfig):
     Attributes:
         address: ``host:port`` of the compute node.
         output: the folder for the results.
+        recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
+            secret key among it, sealed to its own identity; "none" to keep nothing.
     """
 
     address: Address
     output: Path
+    recovery: RecoveryKind = "sealed"
 
 
 class ComputeConfig(NodeConfig):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.options import (
@@ -58,14 +59,25 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    recovery: Annotated[
+        RecoveryKind | None,
+        typer.Option(
+            "--recovery",
+            help="`sealed`: keep what this node needs to go on after it was stopped or killed in "
+            "the output folder, sealed to its identity. `none`: keep nothing; then stopping this "
+            "node ends the study.",
+        ),
+    ] = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Make the keys, steer the rounds, and seal the results to those who receive them.
 
-    The secret key is made afresh, kept in memory and destroyed when the last sum is decrypted. The
-    key node sees, per round, sums over all parties' records, with the agreed noise; never a record.
+    The secret key is made afresh, and destroyed when the last sum is decrypted. Until then it is
+    kept sealed in the output folder, so that a node that was stopped or killed goes on when it is
+    started again with the same command. The key node sees, per round, sums over all parties'
+    records, with the agreed noise; never a record.
     It must not be run by whoever runs the compute node. Where its organisation receives results,
     they are opened here and shown.
     """
@@ -75,6 +87,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "recovery": recovery,
         "patience": patience,
     }
     settings = load_config(KeyConfig, config, options)
@@ -89,7 +102,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     with suspendable(), open_progress(progress) as shown:
         done = run_key(
-            spec, own, settings.address, settings.output, shown, patience=settings.patience
+            spec,
+            own,
+            settings.address,
+            settings.output,
+            shown,
+            patience=settings.patience,
+            keeps_recovery=settings.recovery == "sealed",
         )
     if trial_output is not None:
         if done.result is None:

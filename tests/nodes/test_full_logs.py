@@ -90,7 +90,7 @@ def test_the_compute_node_takes_and_gives_nothing_without_an_entry(
         kept = [path.name for path in (storage / "study" / "party-party-a").iterdir()]
         assert kept == [str(first[0])]
         alder.abort(MpcsegError("enough"))
-    assert isinstance(running.error(), LogError)  # the end cannot be put on record either
+    assert isinstance(running.error(), StorageError)  # the end cannot be put on record either
     assert not (storage / "study").exists()
     whole = read_log(log_path(storage, nodes.spec, "compute", "hub"), nodes.spec)
     records = [entry.record for entry in whole.entries]
@@ -115,7 +115,7 @@ def test_a_party_sends_nothing_without_an_entry(
             audit=folder,
             patience=2.0,
         )
-    assert liar.aborts == [LogError.code]
+    assert liar.aborts == [StorageError.code]
     log = read_log(log_path(folder, nodes.spec, "party", "party-a"), nodes.spec)
     assert len(log.entries) == most
     # Began, the key's signature and the key; what comes after them is sent one by one.
@@ -140,7 +140,7 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
     with serving(nodes, liar) as address, pytest.raises(StorageError, match="cannot be written"):
         run_key(nodes.spec, nodes.key, address, tmp_path, progress, patience=5.0)
     assert liar.n_downloads > 0
-    assert liar.aborts == [LogError.code]
+    assert liar.aborts == [StorageError.code]
     assert "the secret key is destroyed, after 0 decrypted sums" in progress.messages
 
 
