@@ -29,6 +29,7 @@ from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
+from mpcseg.nodes.events import tell_absence, tell_budget
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
@@ -160,6 +161,7 @@ class _Node:
         self._state = StudyState(_rules(spec, plan, limits.max_blocks), membership, ledger)
         self._engine = Engine(plan.circuit.parameters, store.root / "engine", limits.workers)
         self._plan = plan
+        self._told, self._phase = 0, Phase.KEYS
 
     async def serve(self, address: str) -> ComputeSummary:
         """Serve the study to its end."""
@@ -212,6 +214,7 @@ class _Node:
                         f"{spec.retention_days:g} days, or until it is closed or this node stopped"
                     )
                 await self._until(Phase.OVER, changes, clock)
+            self._tell()
             await rounds.close()
             await self._tell_everybody(servicer, changes)
             record.set_result(await asyncio.to_thread(self._end))
@@ -239,6 +242,7 @@ class _Node:
         spent = self._ledger.spend(order.kind, order.index, order.sign)
         self._ledger.save(ledger_path(self._storage, self._spec))
         self._log.append(RoundSpent(round=order.index, rho=finite(spent.rho)))
+        tell_budget(self._progress, self._ledger, self._spec, order.index)
 
     def _evaluated(self, order: RoundOrder, evidence: RoundEvidence) -> None:
         """Commit to what was computed, before anybody can ask for any of it."""
@@ -293,7 +297,18 @@ class _Node:
             state.tick(time.monotonic())
             if len(state.events) > before:
                 changes.happened()
+            self._tell()
         clock.note(state.phase)
+
+    def _tell(self) -> None:
+        """Report to this node's operator what has happened since the last time."""
+        state = self._state
+        for event in state.events[self._told :]:
+            self._told += 1
+            tell_absence(self._progress, event)
+        if state.phase is not self._phase:
+            self._phase = state.phase
+            self._progress.event("phase", phase=state.phase.name.lower())
 
     async def _tell_everybody(self, servicer: ComputeServicer, changes: Changes) -> None:
         """Wait until every node has had its last event, or is not there to be told.

@@ -184,6 +184,8 @@ class Connection:
                 f"compute node at {self.address} does not answer, trying again in "
                 f"{state.upcoming_sleep:.1f} s ({state.attempt_number} of {len(self._waits)})"
             )
+            pause = round(state.upcoming_sleep, 1)
+            self.progress.event("retry", attempt=state.attempt_number, pause_seconds=pause)
 
         def give_up(_: tenacity.RetryCallState) -> None:
             raise NodeUnreachableError(

@@ -27,6 +27,7 @@ from mpcseg.errors import OutputError, ProtocolError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
@@ -280,6 +281,7 @@ class _KeyNode:
         spent = self._ledger.spend(request.kind, index, request.sign)
         self._ledger.save(self._ledger_file)
         client.log.append(RoundSpent(round=index, rho=finite(spent.rho)))
+        tell_budget(self._progress, self._ledger, spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
             blobs = list(line.map(self._fetch, names))

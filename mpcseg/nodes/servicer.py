@@ -140,7 +140,7 @@ class ComputeServicer(Answering):
         self._log = log
         self._sent: set[tuple[NodeRole, str, BlobHeader]] = set()
         self._left: Counter[Caller] = Counter()
-        self.traffic = Traffic()
+        self.traffic = Traffic(progress)
         self.told: set[Caller] = set()
 
     @answered
