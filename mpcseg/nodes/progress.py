@@ -2,8 +2,8 @@
 
 A node calls a ``Progress`` and knows nothing about terminals, bars, logs or metrics. The compute
 and the party node only ever pass names, counts and seconds; the key node's ``round`` events also
-hold what the rounds released (docs/protocol.md section 1: the key node sees the slot sums). Names of
-events and what a log may hold of each are in `mpcseg.nodes.events`.
+hold what the rounds released (docs/protocol.md section 1: the key node sees the slot sums). Names
+of events, and what a log may hold of each, are in `mpcseg.nodes.events`.
 """
 
 from __future__ import annotations

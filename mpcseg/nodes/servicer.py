@@ -40,6 +40,7 @@ from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.rounds import RoundRunner
+from mpcseg.nodes.status import status_for
 from mpcseg.nodes.study_rules import Claims, RoundOrder, block_names
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import Traffic
@@ -58,7 +59,16 @@ from mpcseg.wire.blobs import FileReceiver, chunks_of_file
 from mpcseg.wire.events import KEYS_PURPOSE, attested_bytes
 from mpcseg.wire.names import BlobHeader, BlobKind
 from mpcseg.wire.status import from_detail
-from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
+from mpcseg.wire.study_status import status_to_wire
+from mpcseg.wire.v1 import (
+    audit_pb2,
+    blob_pb2,
+    closing_pb2,
+    event_pb2,
+    round_pb2,
+    session_pb2,
+    status_pb2,
+)
 
 CHUNK_SECONDS = 60.0
 """Longest silence within an upload; a client that stalls longer gives its place back."""
@@ -138,6 +148,7 @@ class ComputeServicer(Answering):
         self._changes = changes
         self._record = record
         self._log = log
+        self._began = time.monotonic()
         self._sent: set[tuple[NodeRole, str, BlobHeader]] = set()
         self._left: Counter[Caller] = Counter()
         self.traffic = Traffic(progress)
@@ -403,6 +414,22 @@ class ComputeServicer(Answering):
         self.told.add(caller)
         self._changes.happened()
         return session_pb2.AbortReply()
+
+    @answered
+    async def GetStatus(  # noqa: N802
+        self, request: status_pb2.GetStatusRequest, context: Context
+    ) -> status_pb2.GetStatusReply:
+        """Say how far the study is, to any organisation of the agreement."""
+        organisation = self._organisation(request, context)
+        own = ("recipient", organisation)
+        status = status_for(
+            self._state,
+            organisation,
+            now=time.monotonic(),
+            seconds=time.monotonic() - self._began,
+            fetched=any((role, peer) == own for role, peer, _ in self._sent),
+        )
+        return status_to_wire(status)
 
     @answered
     async def Withdraw(  # noqa: N802

@@ -54,7 +54,7 @@ def scanner(study: FinishedStudy) -> Scanner:
 def test_no_log_of_any_node_holds_a_value(study: FinishedStudy, scanner: Scanner) -> None:
     files = sorted(path.stem for path in study.logs.iterdir())
     assert files == sorted(NODES)
-    assert scanner.n_patterns > 10_000
+    assert scanner.n_patterns > 5_000
     assert not scanner.in_files(study.logs)
 
 
@@ -62,7 +62,9 @@ def test_no_log_of_any_node_holds_a_value(study: FinishedStudy, scanner: Scanner
 def test_the_search_finds_a_sum_in_a_line(
     study: FinishedStudy, scanner: Scanner, digits: int
 ) -> None:
-    value = next(v for v in study.known.values if is_canary(v) and abs(v) > 1)
+    # Of a number that is short when rounded, nobody could say whose it is.
+    known = [v for v in study.known.values if is_canary(v)]
+    value = next(v for v in known if len(f"{v:.6g}".lstrip("-0.")) >= 7)
     line = json.dumps({"event": "round", "facts": {"sizes": [float(f"{value:.{digits}g}")]}})
     assert any(name.startswith("a decrypted value") for name in scanner.names(line.encode()))
 
