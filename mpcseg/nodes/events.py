@@ -50,6 +50,7 @@ EVENTS: dict[str, EventKind] = {
     "joined": EventKind(
         "a node has entered the study", ("node", "role", "anew", "resumes", "compute")
     ),
+    "resumed": EventKind("an earlier process's study is gone on with", ("phase",), is_shown=False),
     "phase": EventKind("the study has come to a phase", ("phase",), is_shown=False),
     "keys": EventKind("the keys are published", ("fingerprint",)),
     "party_ready": EventKind("a party's blocks are complete", ("node",)),

@@ -6,10 +6,37 @@ and the compute node's. Runs on: compute node.
 
 from __future__ import annotations
 
+from mpcseg.nodes.events import tell_absence
+from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.nodes.study_course import Phase
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.wire.study_status import NodeStatus, Presence, StudyPhase, StudyStatus
+
+
+class Narrator:
+    """Reports to the compute node's operator how the study goes, and who is missing.
+
+    Args:
+        state: of the study.
+        progress: the compute node's own.
+    """
+
+    def __init__(self, state: StudyState, progress: Progress) -> None:
+        self._state, self._progress = state, progress
+        self._told = len(state.events)
+        self._phase: Phase | None = None
+
+    def tell(self) -> None:
+        """Report what has happened since the last time."""
+        state = self._state
+        for event in state.events[self._told :]:
+            self._told += 1
+            tell_absence(self._progress, event)
+        if state.phase is not self._phase:
+            self._phase = state.phase
+            self._progress.event("phase", phase=state.phase.name.lower())
+
 
 FIXED_ROUNDS = 3
 """Rounds of every study besides the Lloyd rounds: admission, moments, profile."""

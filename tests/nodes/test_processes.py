@@ -79,7 +79,7 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
         assert error.message == (
             f"the compute node at {address} does not answer: nothing listens there"
         )
-        assert any("trying again in" in text for text in running.progress.messages)
+        assert any("trying again for" in text for text in running.progress.messages)
     assert compute.result() == "killed"
 
 
