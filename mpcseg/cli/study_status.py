@@ -134,7 +134,8 @@ def _show_table(look: _Look, watch: bool, interval: float) -> StudyStatus:
 
 def status_document(spec: StudySpec, status: StudyStatus) -> dict[str, object]:
     """A study's status as JSON has it."""
-    return {"study": spec.digest, "name": spec.name, **asdict(status)}
+    nodes = [{**asdict(node), "role": node.role.value} for node in status.nodes]
+    return {"study": spec.digest, "name": spec.name, **asdict(status), "nodes": nodes}
 
 
 def status_view(spec: StudySpec, status: StudyStatus) -> Group:
