@@ -27,6 +27,7 @@ from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
+from mpcseg.cli.suspension import suspendable
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.report.structured_log import STANDARD_OUTPUT
@@ -96,6 +97,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     with (
         observers(progress, settings, own.name, "key", settings.output) as watching,
         watching.of(spec) as shown,
+        suspendable(),
     ):
         done = run_key(
             spec, own, settings.address, settings.output, shown, patience=settings.patience

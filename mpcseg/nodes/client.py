@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import grpc
 from mpcseg import __version__
 from mpcseg.audit.log import AuditLog
 from mpcseg.errors import (
+    DuplicateNodeError,
     MpcsegError,
     NodeUnreachableError,
     ProtocolError,
@@ -34,7 +36,7 @@ from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import Event, KeyAttestation, NodeAbsent, NodeBack, PartyReady
-from mpcseg.wire.names import BlobHeader, BlobName
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 from mpcseg.wire.status import from_call, to_detail
 from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
@@ -44,6 +46,9 @@ T = TypeVar("T")
 _WATCH_SECONDS = 600.0
 # Of at most 1,000 headers each: more than the largest party has blobs.
 _MOST_LISTS = 1_000
+# How long the place of a process that died may be taken, and how often it is asked for.
+_PLACE_SECONDS = 60.0
+_PLACE_PAUSE = 2.0
 # For what is said in passing when a node ends.
 _LAST_WORD_SECONDS = 5.0
 
@@ -93,6 +98,7 @@ class ComputeClient(Connection):
         self.log = log
         self._instance = secrets.token_hex(16)
         self._session = ""
+        self._complete = False
         self._joining = threading.Lock()
         self._count = threading.Lock()
         self.bytes_sent: Counter[str] = Counter()
@@ -110,8 +116,22 @@ class ComputeClient(Connection):
             resumes: this node goes on with what an earlier process of it has sent; without it, what
                 a party sent and did not commit is forgotten.
         """
-        reply = self.repeat(lambda: self._join(resumes))
-        return Joined(reply.session, reply.committed)
+        given_up = time.monotonic() + _PLACE_SECONDS
+        told = False
+        while True:
+            try:
+                reply = self.repeat(lambda: self._join(resumes))
+            except DuplicateNodeError:
+                # The connection of a process that died counts until its silence is noticed.
+                if not resumes or time.monotonic() > given_up:
+                    raise
+                if not told:
+                    self.progress.message("waiting until this node's earlier process has gone")
+                    told = True
+                self.pause(_PLACE_PAUSE)
+            else:
+                self._complete = self._complete or reply.committed
+                return Joined(reply.session, reply.committed)
 
     def _join(self, resumes: bool) -> session_pb2.JoinReply:
         request = session_pb2.JoinRequest(
@@ -140,8 +160,28 @@ class ComputeClient(Connection):
             # Several threads notice at once; the first one joins for all of them.
             if self._session == session:
                 self.progress.message("the compute node was started anew; joining it again")
-                self._join(resumes=True)
+                self._verify_kept(self._join(resumes=True))
         return once()
+
+    def _verify_kept(self, reply: session_pb2.JoinReply) -> None:
+        """Check that a compute node that was started anew goes on with the same run of the study.
+
+        Raises:
+            ProtocolError: what this node had completed there is gone.
+        """
+        kept = reply.committed or not self._complete
+        if self._complete and self._role is Role.KEY:
+            request = blob_pb2.ListBlobsRequest(
+                study_digest=self.spec.digest, session=reply.session
+            )
+            lists = self.stub.ListBlobs(request, timeout=CALL_SECONDS)
+            headers = [convert.header_from_wire(blob) for one in lists for blob in one.blobs]
+            kept = any(header.name == BlobName(BlobKind.PUBLIC_KEY) for header in headers)
+        if not kept:
+            raise ProtocolError(
+                "the compute node was started anew, and what this node had sent to it is gone",
+                "Run the study again on all nodes.",
+            )
 
     def watch_once(self, session: str, after: int) -> Iterator[tuple[int, Event]]:
         """Yield a session's numbered events after number ``after`` until the stream ends, once.
@@ -244,6 +284,7 @@ class ComputeClient(Connection):
             )
 
         self.call(self.stub.PublishKeys, request)
+        self._complete = True
 
     def commit(self, n_blocks: int, manifest_sha256: bytes) -> None:
         """Party: say that its blocks are complete."""
@@ -257,6 +298,7 @@ class ComputeClient(Connection):
             )
 
         self.call(self.stub.Commit, request)
+        self._complete = True
 
     def open_round(self, kind: RoundKind, index: int, sign: tuple[int, ...]) -> None:
         """Key node: ask for the next round."""

@@ -195,6 +195,10 @@ class Connection:
         """Make one try of a call; where calls belong to a session, in one that is known there."""
         return once()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, unless this node is leaving."""
+        self._retries.pause(seconds)
+
     def repeat(self, once: Callable[[], T]) -> T:
         """Return what ``once`` returns; tried again where it raises ``grpc.RpcError``."""
         return self._retries.run(lambda: self.attempt(once), self.explain)

@@ -58,6 +58,10 @@ class Retries:
         """End all pauses: this node is leaving, and nothing is tried again."""
         self._left.set()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, unless this node is leaving."""
+        self._left.wait(seconds)
+
     def run(self, once: Callable[[], T], explain: Callable[[grpc.RpcError], str]) -> T:
         """Return what ``once`` returns, and try again as long as it raises ``grpc.RpcError``.
 
@@ -86,7 +90,7 @@ class Retries:
         def waited() -> float:
             return 0.0 if failing_since is None else self._clock() - failing_since
 
-        def pause(state: tenacity.RetryCallState) -> float:
+        def growing(state: tenacity.RetryCallState) -> float:
             # Full jitter: the nodes of a study must not all come back in the same moment.
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(state.attempt_number - 1, 16))
             return min(random.uniform(0.1, 1.0) * longest, max(self._patience - waited(), 0.0))  # noqa: S311
@@ -105,9 +109,9 @@ class Retries:
 
         retrying = tenacity.Retrying(
             retry=again,
-            wait=pause,
+            wait=growing,
             stop=lambda _: waited() >= self._patience,
-            sleep=self._sleep,
+            sleep=self.pause,
             before_sleep=tell,
             retry_error_callback=give_up,
         )
@@ -115,9 +119,6 @@ class Retries:
         if failing_since is not None:
             self._tell_back()
         return answer
-
-    def _sleep(self, seconds: float) -> None:
-        self._left.wait(seconds)
 
     def _tell(self, reason: str) -> None:
         now = self._clock()

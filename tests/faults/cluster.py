@@ -25,7 +25,7 @@ _MPCSEG = (sys.executable, "-m", "mpcseg")
 # What a node may end with on a bad day, and be started again: the operator's doing or its disk's.
 _AGAIN = {-signal.SIGKILL, StorageError.exit_status, SuspendedError.exit_status}
 _MOST_STARTS = 6
-_DISKS = {"compute": ("storage", 900), "key": ("results", 200), "party": ("audit", 60)}
+_DISKS = {"compute": ("storage", 3000), "key": ("results", 200), "party": ("audit", 60)}
 
 
 class Stuck(AssertionError):  # noqa: N818  what a test fails with
@@ -40,6 +40,8 @@ class Node:
     host: Host
     command: Sequence[str]
     logs: Path
+    address: str = ""
+    """Of the compute node, as this node reaches it."""
     process: subprocess.Popen[bytes] | None = None
     statuses: list[int] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -136,16 +138,25 @@ class Cluster:
         shape: what is agreed on.
         name: of the network; short, and of this cluster alone.
         workers: of the compute node.
+        line: rate in Mbit/s and delay in milliseconds, one way, of every other node's line to the
+            compute node; None for the switch that they all hang on.
     """
 
     def __init__(
-        self, root: Path, tables: DealtTables, shape: StudyShape, name: str, workers: int = 1
+        self,
+        root: Path,
+        tables: DealtTables,
+        shape: StudyShape,
+        name: str,
+        workers: int = 1,
+        line: tuple[float, float] | None = None,
     ) -> None:
         self.root = root
         self.workspace: Workspace = make_workspace(root / "study", tables, shape, workers=workers)
         self._stack = contextlib.ExitStack()
         self._switch = Switch(name)
         self._logs = root / "logs"
+        self._line = line
 
     def __enter__(self) -> Cluster:
         """Make the hosts; nothing is started yet."""
@@ -153,15 +164,31 @@ class Cluster:
         self._stack.enter_context(self._switch)
         space = self.workspace
         self.compute = self._node(space.compute, ["compute", "serve"])
-        self.address = f"{self.compute.host.address}:{PORT}"
-        self.compute.command = [*self.compute.command, "--listen", self.address]
-        trial = ["--trial-output", str(space.key.trial)]
-        self.key = self._node(space.key, ["key", "run"], "--address", self.address, *trial)
-        self.parties = [
-            self._node(party, ["party", "run"], "--address", self.address)
-            for party in space.parties
-        ]
+        self.compute.command = [*self.compute.command, "--listen", f"0.0.0.0:{PORT}"]
+        self.key = self._node(space.key, ["key", "run"], "--trial-output", str(space.key.trial))
+        self.parties = [self._node(party, ["party", "run"]) for party in space.parties]
+        for number, node in enumerate(self.nodes[1:], 1):
+            node.address = f"{self._way(number, node.host)}:{PORT}"
+            node.command = [*node.command, "--address", node.address]
         return self
+
+    def _way(self, number: int, host: Host) -> str:
+        """Make a host's way to the compute node; returns the compute node's address on it."""
+        if self._line is None:
+            return self.compute.host.address
+        mbit, ms = map(str, self._line)
+        near, far = f"10.78.{number}.1", f"10.78.{number}.2"
+        ends = [self.compute.host.name, f"{near}/24", host.name, f"{far}/24"]
+        options = ["--mbit", mbit, "--ms", ms, "--device", f"wan{number}"]
+        line = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.wan", *ends, *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._stack.callback(_end, line)
+        assert line.stdout is not None
+        assert line.stdout.readline() == b"ready\n"
+        return near
 
     def _node(self, folder: NodeFolder, command: Sequence[str], *options: str) -> Node:
         disk, megabytes = _DISKS[folder.role]
@@ -238,7 +265,7 @@ class Cluster:
             folder = node.folder
             study = ["--study", str(self.workspace.study), "--identity", str(folder.identity)]
             files = ["--output", str(folder.results), "--audit", str(folder.audit)]
-            self.run(node, "party", "results", *study, "--address", self.address, *files)
+            self.run(node, "party", "results", *study, "--address", node.address, *files)
             found.append(json.loads((folder.results / "results.json").read_text()))
         return found
 
@@ -247,7 +274,7 @@ class Cluster:
         study, record = str(self.workspace.study), str(self.workspace.closing_record)
         identity = str(self.workspace.key.identity)
         self.run(self.key, "study", "close", study, "--identity", identity,
-                 "--address", self.address, "--record", record)  # fmt: skip
+                 "--address", self.key.address, "--record", record)  # fmt: skip
         self.until(lambda: self.compute.process is None, "the end of the compute node", 60)
         assert self.compute.statuses[-1] == 0, self.last_words()
 
@@ -261,11 +288,20 @@ class Cluster:
         return "\n".join(f"[{name}] {words}" for name, words in said)
 
 
+def _end(line: subprocess.Popen[bytes]) -> None:
+    line.communicate()
+
+
 @contextlib.contextmanager
 def cluster(
-    root: Path, tables: DealtTables, shape: StudyShape, name: str, workers: int = 1
+    root: Path,
+    tables: DealtTables,
+    shape: StudyShape,
+    name: str,
+    workers: int = 1,
+    line: tuple[float, float] | None = None,
 ) -> Iterator[Cluster]:
-    """A cluster that has been started."""
-    with Cluster(root, tables, shape, name, workers) as made:
+    """A cluster that has been started; arguments as of `Cluster`."""
+    with Cluster(root, tables, shape, name, workers, line) as made:
         made.start()
         yield made

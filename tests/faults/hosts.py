@@ -66,26 +66,27 @@ class Host:
     """One host.
 
     Attributes:
+        name: of its network namespace.
         address: its address on the network.
         disk: where its disk is mounted.
     """
 
     def __init__(self, name: str, address: str, disk: Path) -> None:
-        self._name = name
+        self.name = name
         self.address = address
         self.disk = disk
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The command line that runs a command on this host."""
-        return ["ip", "netns", "exec", self._name, *command]
+        return ["ip", "netns", "exec", self.name, *command]
 
     def cut(self) -> None:
         """Pull the network cable: packets vanish, and nobody is told."""
-        _run("ip", "-n", self._name, "link", "set", "eth0", "down")
+        _run("ip", "-n", self.name, "link", "set", "eth0", "down")
 
     def mend(self) -> None:
         """Plug it in again."""
-        _run("ip", "-n", self._name, "link", "set", "eth0", "up")
+        _run("ip", "-n", self.name, "link", "set", "eth0", "up")
 
     def fill(self) -> None:
         """Fill the disk to the last byte."""
@@ -104,17 +105,17 @@ class Host:
     def make(self, switch: str, megabytes: int) -> None:
         """Set the host up; called by its switch."""
         far = f"v{self.address.rpartition('.')[2]}"
-        _run("ip", "netns", "add", self._name)
-        _run("ip", "link", "add", "eth0", "netns", self._name, "type", "veth",
+        _run("ip", "netns", "add", self.name)
+        _run("ip", "link", "add", "eth0", "netns", self.name, "type", "veth",
              "peer", "name", far, "netns", switch)  # fmt: skip
         _run("ip", "-n", switch, "link", "set", far, "master", "switch", "up")
-        _run("ip", "-n", self._name, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        _run("ip", "-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
-            _run("ip", "-n", self._name, "link", "set", link, "up")
+            _run("ip", "-n", self.name, "link", "set", link, "up")
         self.disk.mkdir(parents=True, exist_ok=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(self.disk))
 
     def remove(self) -> None:
         """Take it down; its processes have ended."""
         subprocess.run(["umount", "-l", str(self.disk)], check=False, capture_output=True)
-        subprocess.run(["ip", "netns", "del", self._name], check=False, capture_output=True)
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
