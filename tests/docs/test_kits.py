@@ -15,6 +15,9 @@ from typing import IO
 import numpy as np
 import pytest
 
+from mpcseg.ckks.capacity import needs
+from mpcseg.nodes.planning import plan_of
+from mpcseg.study.agreement import load_study
 from tests.organisations import save_identity, study_spec, write_study
 
 HEADINGS = CHECK, RUN, RESULTS = ("### 1. Check", "### 2. Run", "### 3. Results")
@@ -49,6 +52,14 @@ def write_table(path: Path, n_records: int, seed: int) -> None:
         writer = csv.writer(file)
         writer.writerow(["customer_id", "x0", "x1"])
         writer.writerows([f"c{number}", *row] for number, row in enumerate(records.tolist()))
+
+
+def verify_disk_as_planned(folder: Path) -> None:
+    """Check what `mpcseg plan` says of the compute node's disk, while everything is still there."""
+    plan = plan_of(load_study(folder / "trial.agreement"))
+    planned = needs(plan, workers=2)[1].disk
+    held = sum(path.stat().st_size for path in (folder / "storage").rglob("*") if path.is_file())
+    assert 0.5 * planned < held <= planned
 
 
 @pytest.fixture
@@ -111,6 +122,7 @@ def test_a_study_runs_from_its_kits_by_the_commands_of_their_pages(
     server = running.pop(next(one for one in running if "compute serve" in one[1]))
     for client in running.values():
         wait_for(*client)
+    verify_disk_as_planned(kits["birch"])
     for name in ("alder", "birch"):  # birch closes the study
         for command in todo[kits[name]][RESULTS]:
             run(command, kits[name])
