@@ -9,7 +9,8 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 FUZZ_SECONDS ?= 60
-.PHONY: help venv lint test mutants fuzz demo bench stubs
+FAULTS ?= survives
+.PHONY: help venv lint test mutants fuzz faults soak demo bench stubs
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -41,6 +42,12 @@ mutants: $(STAMP)  ## remove one protection after the other, and see that the te
 
 fuzz: $(STAMP)  ## fuzz every parser of foreign bytes and a running node, FUZZ_SECONDS for each
 	$(BIN)/python -m tests.fuzz.long --seconds $(FUZZ_SECONDS)
+
+faults: $(STAMP)  ## kill, stop, freeze, cut off and fill every node in every phase (root; about an hour)
+	$(BIN)/python -m pytest tests/faults -n $(JOBS) -k '$(FAULTS)'
+
+soak: $(STAMP)  ## twenty studies in a row on one compute node, with random faults (root)
+	$(BIN)/python -m pytest tests/soak -s
 
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import precision, privacy, round_cost, verification
+from benchmarks import network, precision, privacy, round_cost, verification
 
 OUT = Path(__file__).parent / "out"
 
@@ -25,9 +25,10 @@ def main() -> None:
         "precision": precision.run,
         "privacy": privacy.run,
         "verification": verification.run,
+        "network": network.run,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    usual = ("round-cost", "precision")  # privacy and verification take ten minutes each
+    usual = ("round-cost", "precision")  # the others take ten minutes each
     parser.add_argument(
         "names", nargs="*", choices=[*every, []], help=f"default: {' and '.join(usual)}"
     )

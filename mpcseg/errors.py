@@ -290,6 +290,7 @@ class NodeUnreachableError(NodeError):
 
     code = "node_unreachable"
     exit_status = 51
+    ends_study = False
 
 
 class UnknownCertificateError(NodeError):
@@ -306,6 +307,7 @@ class DuplicateNodeError(NodeError):
     code = "duplicate_node"
     exit_status = 53
     grpc_status = "ALREADY_EXISTS"
+    ends_study = False
 
 
 class NodeVanishedError(NodeError):

@@ -18,7 +18,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PATCHES = Path("tests") / "mutants"
@@ -112,6 +112,10 @@ class Finding:
     outcome: Outcome
     test: str = ""
     message: str = ""
+
+    def at_second_try(self) -> Finding:
+        """The same, with a word that the first try came to something else."""
+        return replace(self, message=f"at the second try: {self.message}")
 
 
 class Copy:

@@ -20,7 +20,7 @@ from mpcseg.audit.checkpoint import sign_checkpoint, verify_checkpoint, verify_g
 from mpcseg.audit.log_file import FIRST_CHAIN, SCHEMA, chained, read_log
 from mpcseg.audit.merkle import Tree, leaf_hash
 from mpcseg.audit.records import Checkpoint, CheckpointTaken, Entry, NodeRole, Record
-from mpcseg.errors import ConfigError, LogError
+from mpcseg.errors import ConfigError, LogError, StorageError
 from mpcseg.study.closing import now
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -42,6 +42,9 @@ class AuditLog:
         identity: the node's own; signs the checkpoints.
         role: in which the node takes part.
 
+    Attributes:
+        earlier: the entries that were there when this process opened it.
+
     Raises:
         ConfigError: the folder or the file cannot be used, or another process has it open.
         LogError: the file that is there is damaged, or of another study or node.
@@ -56,6 +59,7 @@ class AuditLog:
         self._tree, self._chain = Tree(), FIRST_CHAIN
         self._taken: dict[tuple[str, str], Checkpoint] = {}
         self._signed: set[int] = {0}
+        self.earlier: tuple[Entry, ...] = ()
         self._lock = _locked(self.path)
         try:
             # First of all, so that SQLite undoes what a killed process has left half-written.
@@ -76,6 +80,7 @@ class AuditLog:
             raise LogError(f"{self.path} is {found}", "Rename it back; logs must not be moved.")
         self._tree, self._chain = found.tree, found.chain
         self._signed.update(head.size for head in found.heads)
+        self.earlier = found.entries
         for entry in found.entries:
             self._remember(entry.record)
 
@@ -93,7 +98,7 @@ class AuditLog:
         """Write records, all of them or none; on disk when this returns.
 
         Raises:
-            LogError: they cannot be written.
+            StorageError: they cannot be written; the log is as it was.
         """
         with self._busy:
             number, chain, time = len(self._tree), self._chain, now()
@@ -200,9 +205,11 @@ class AuditLog:
             with self._database:
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
-            raise LogError(
-                f"the audit log {self.path} cannot be written ({type(error).__name__})",
-                "Nothing happens without an entry. Is the disk full?",
+            raise StorageError(
+                f"the audit log {self.path} cannot be written ({type(error).__name__}: "
+                f"{getattr(error, 'sqlite_errorname', 'unknown')})",
+                "Nothing happens without an entry, and nothing is lost. Make room on that disk, or "
+                "make it writable, and start this node again with the same command.",
             ) from None
 
 

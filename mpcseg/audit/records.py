@@ -238,6 +238,54 @@ class SecretKeyDestroyed(BaseModel):
     signature: Signature
 
 
+class StartedAnew(BaseModel):
+    """Compute node: a node came as another process, from nothing: what it sent counts no more.
+
+    Attributes:
+        peer: the node's organisation.
+        peer_role: of the node.
+    """
+
+    model_config = FROZEN
+    event: Literal["started_anew"] = "started_anew"
+    peer: NodeName
+    peer_role: NodeRole
+
+
+class EndDecided(BaseModel):
+    """Compute node: the study ends; written before anybody is told, so that no restart undoes it.
+
+    Attributes:
+        reason: as in the closing record.
+        error: code of the error behind an abort; empty otherwise.
+        organisation: that asked for it, under its signature; empty where nobody did.
+        time: of its request.
+        signature: of its request.
+    """
+
+    model_config = FROZEN
+    event: Literal["end_decided"] = "end_decided"
+    reason: Word
+    error: Word | Literal[""] = ""
+    organisation: NodeName | Literal[""] = ""
+    time: Time | None = None
+    signature: Signature | None = None
+
+
+class DeletionBegan(BaseModel):
+    """Compute node: the study's files are out of reach, and are removed from here on.
+
+    Attributes:
+        n_blobs: how many there are.
+        n_bytes: how long they are together.
+    """
+
+    model_config = FROZEN
+    event: Literal["deletion_began"] = "deletion_began"
+    n_blobs: Count
+    n_bytes: Count
+
+
 class StudyEnded(BaseModel):
     """Compute node: everything is deleted.
 
@@ -295,6 +343,9 @@ Record = (
     | Refused
     | RefusalsOmitted
     | SecretKeyDestroyed
+    | StartedAnew
+    | EndDecided
+    | DeletionBegan
     | StudyEnded
     | CheckpointTaken
 )

@@ -48,10 +48,19 @@ class BlockEncryptor:
         Yields:
             d feature ciphertexts, then the presence ciphertext, as blobs.
         """
-        *features, presence = block
-        for row in features:
-            yield self._encrypt_row(row.tolist(), self._parameters.n_levels)
-        yield self._encrypt_row(presence.tolist(), SUM_LEVEL)
+        for row in range(len(block)):
+            yield self.encrypt_row(block, row)
+
+    def encrypt_row(self, block: Block, row: int) -> bytes:
+        """Encrypt one row of a block: a feature's, or the last one, presence.
+
+        Args:
+            block: shape (d + 1, slots).
+            row: from 0 to d.
+        """
+        is_presence = row == len(block) - 1
+        level = SUM_LEVEL if is_presence else self._parameters.n_levels
+        return self._encrypt_row(block[row].tolist(), level)
 
     def _encrypt_row(self, slots: list[float], level: int) -> bytes:
         plain, ciphertext = seal.Plaintext(), seal.Ciphertext()

@@ -6,6 +6,7 @@ range of its own, zero elsewhere, and the compute node adds their ciphertexts.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from mpcseg.errors import TooManyRecordsError
 
 Block = NDArray[np.float64]
 """Shape (d + 1, slots): one row per feature, then presence (1 for a record, 0 for padding)."""
+
+
+SEED_BYTES = 32
+"""Of the secret that an order of records is made of."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,11 @@ def allot_slots(most_records: Sequence[int | None], slots: int) -> tuple[SlotRan
 
 
 def pack_blocks(
-    records: NDArray[np.float64], slots: int, place: SlotRange | None = None
+    records: NDArray[np.float64],
+    slots: int,
+    place: SlotRange | None = None,
+    *,
+    seed: bytes | None = None,
 ) -> list[Block]:
     """Shuffle records and pack them into as few blocks as hold them. Party node.
 
@@ -65,6 +74,8 @@ def pack_blocks(
         records: shape (n, d), scaled to [-1, 1].
         slots: records per block.
         place: the party's range of one shared block; None for blocks of its own.
+        seed: `SEED_BYTES` from the system's CSPRNG, for the same order a second time; None for an
+            order that nobody can make again.
 
     Returns:
         ceil(n / slots) blocks, or the one shared block; where presence is 0, so are the features.
@@ -81,14 +92,14 @@ def pack_blocks(
         )
     rows = np.zeros((records.shape[1] + 1, -(-(place.start + place.length) // slots) * slots))
     stop = place.start + len(records)
-    rows[:-1, place.start : stop] = records[_random_order(len(records))].T
+    rows[:-1, place.start : stop] = records[_random_order(len(records), seed)].T
     rows[-1, place.start : stop] = 1.0
     return [rows[:, i : i + slots] for i in range(0, rows.shape[1], slots)]
 
 
-def _random_order(n: int) -> NDArray[np.intp]:
-    # The order links a slot to a customer, so it comes from the system's CSPRNG. Sorting 64-bit
-    # random keys is a uniform permutation but for collisions (n²/2⁶⁵, which the stable sort
-    # resolves in input order).
-    keys = np.frombuffer(secrets.token_bytes(8 * n), np.uint64)
-    return np.argsort(keys, kind="stable")
+def _random_order(n: int, seed: bytes | None) -> NDArray[np.intp]:
+    # The order links a slot to a customer, so it comes from the system's CSPRNG, stretched by an
+    # extendable-output function. Sorting 64-bit random keys is a uniform permutation but for
+    # collisions (n²/2⁶⁵, which the stable sort resolves in input order).
+    stretched = hashlib.shake_256(seed or secrets.token_bytes(SEED_BYTES)).digest(8 * n)
+    return np.argsort(np.frombuffer(stretched, np.uint64), kind="stable")

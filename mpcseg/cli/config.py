@@ -53,8 +53,9 @@ ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Data = Annotated[Path | str, BeforeValidator(_data)]
 
-# A line may be down, or a machine start anew, for minutes; organisations start theirs within hours.
-DEFAULT_PATIENCE = 600.0
+# A line may be down for hours, and whoever mends it sleeps at night; organisations start theirs
+# within hours.
+DEFAULT_PATIENCE = 86_400.0
 DEFAULT_ARRIVAL = 4 * 3600.0
 
 

@@ -24,6 +24,7 @@ from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
+from mpcseg.cli.suspension import suspendable
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.study.results import open_results
@@ -85,7 +86,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
-    with open_progress(progress) as shown:
+    with suspendable(), open_progress(progress) as shown:
         done = run_key(
             spec, own, settings.address, settings.output, shown, patience=settings.patience
         )

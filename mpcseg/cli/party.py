@@ -30,6 +30,7 @@ from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
+from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.cohort import CohortView
 from mpcseg.report.files import verify_output_folder
@@ -62,6 +63,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
         typer.Option("--key-fingerprint", help="SHA-256 that the public key must have."),
     ] = None,
     audit: AuditOption = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Send the table afresh where an earlier start was interrupted; without it, what "
+            "is missing is sent, and the table must be the same.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show who would take part, and end; nothing is sent."),
@@ -75,7 +84,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     First of all the agreement is checked, and this organisation's own policy. Only the agreed
     columns are read. Records without the agreed consent, opted out or repeated are left out; the
     others are scaled and clipped by the agreed bounds, shuffled and encrypted here; nothing else
-    leaves this machine.
+    leaves this machine. A node that was stopped goes on when the same command is given again.
     """
     options = {
         "study": study,
@@ -94,7 +103,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     spec = study_to_run(settings, settings.columns)
     own = load_own_identity(settings.identity)
-    with open_progress(progress) as shown:
+    with suspendable(), open_progress(progress) as shown:
         cohort = load_cohort(
             settings.source,
             spec.features,
@@ -123,6 +132,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             audit=settings.audit,
             patience=settings.patience,
             key_fingerprint=settings.key_fingerprint,
+            restart=restart,
         )
         records = "1 record" if done.n_records == 1 else f"{done.n_records:,} records"
         shown.message(f"the study has its results; {records} left this node as ciphertexts only")
@@ -261,7 +271,7 @@ def _sealed(
         )
     from mpcseg.nodes.requests import fetch_results  # noqa: PLC0415  gRPC takes a while to import
 
-    with open_progress(mode) as shown:
+    with suspendable(), open_progress(mode) as shown:
         return fetch_results(
             spec,
             own,

@@ -10,6 +10,7 @@ from mpcseg.engine.admission import PartyUploads
 from mpcseg.engine.evaluation import Engine
 from mpcseg.engine.evidence import RoundEvidence, RoundResult
 from mpcseg.engine.release_scales import release_scales
+from mpcseg.engine.round_secrets import RoundSecrets, draw_noise, round_secrets
 from mpcseg.engine.rounds import RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 
@@ -20,6 +21,9 @@ __all__ = [
     "PartyUploads",
     "RoundEvidence",
     "RoundResult",
+    "RoundSecrets",
     "RoundWork",
+    "draw_noise",
     "release_scales",
+    "round_secrets",
 ]

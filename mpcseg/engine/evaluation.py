@@ -13,6 +13,7 @@ from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.engine.evidence import RoundResult, write_evidence
 from mpcseg.engine.graph import TaskGraph
 from mpcseg.engine.pool import WorkerProcess
+from mpcseg.engine.round_secrets import NOISE_FILE, SEED_FILE
 from mpcseg.engine.rounds import RoundTasks, RoundWork
 from mpcseg.errors import ProtocolError
 
@@ -72,8 +73,8 @@ class Engine:
 
         Args:
             work: the round; a pair's evaluation starts when its hyperplane has arrived.
-            evidence: folder for the round's partial sums, manifest and seed, which stay there;
-                what it held is removed.
+            evidence: folder of the round's seed and noise, for its partial sums and manifest; what
+                an earlier process left of those is removed.
             on_progress: called after each task.
 
         Returns:
@@ -84,7 +85,7 @@ class Engine:
             WorkerError: a worker dies again and again.
         """
         async with self._scratch(work) as scratch:
-            await asyncio.to_thread(_make_empty, evidence)
+            await asyncio.to_thread(_forget_partials, evidence)
             tasks = RoundTasks(work, scratch, evidence)
             graph = TaskGraph()
             tasks.add_sums(graph)
@@ -139,7 +140,7 @@ class Engine:
             WorkerError: a worker dies again and again.
         """
         async with self._scratch(work) as scratch:
-            tasks = RoundTasks(replace(work, stds=None, hyperplanes=()), scratch, evidence)
+            tasks = RoundTasks(replace(work, noise=(), hyperplanes=()), scratch, evidence)
             graph = TaskGraph()
             tasks.add_releases(graph, partials_are_there=True)
             run = _Run(replace(work, hyperplanes=()), tasks, graph, graph.total, on_progress)
@@ -170,6 +171,13 @@ def _make_empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # its mode is not for parents
     folder.mkdir(mode=0o700)
+
+
+def _forget_partials(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in folder.iterdir():
+        if path.name not in (SEED_FILE, NOISE_FILE):
+            path.unlink()
 
 
 def _read_all(paths: Sequence[Path]) -> list[bytes]:

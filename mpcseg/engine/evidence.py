@@ -1,9 +1,9 @@
 """What the compute node keeps of a round, so that its work can be shown: partial sums and a seed.
 
 A round's folder of evidence holds the partial sums that its releases add up, the round's secret
-seed, and a manifest: canonical JSON (RFC 8785) with the digest of every partial sum and release.
-What is computed between uploads and partial sums is cut into units, each of which can be
-recomputed by itself.
+seed and noise (:mod:`mpcseg.engine.round_secrets`), and a manifest: canonical JSON (RFC 8785) with
+the digest of every partial sum and release. What is computed between uploads and partial sums is
+cut into units, each of which can be recomputed by itself.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 import rfc8785
 
 from mpcseg.ckks.slot_sum import seed_commitment
+from mpcseg.durable import sync_file, write_private
 from mpcseg.engine.rounds import RoundWork, Unit
-from mpcseg.private import open_private
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 MANIFEST_FILE = "manifest.json"
-SEED_FILE = "seed"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def write_evidence(
     digests: Mapping[str, str],
     blobs: Sequence[bytes],
 ) -> RoundEvidence:
-    """Put manifest and seed beside the partial sums. Compute node, after each round.
+    """Put the manifest beside the partial sums, all of it on disk. Compute node, after each round.
 
     Args:
         folder: of the round's evidence.
@@ -110,9 +109,10 @@ def write_evidence(
     """
     releases = tuple(release_header(work.index, item, blob) for item, blob in enumerate(blobs))
     manifest = round_manifest(work, parameters, units, digests, releases)
-    for name, content in ((MANIFEST_FILE, manifest), (SEED_FILE, work.seed)):
-        with open_private(folder / name) as file:
-            file.write(content)
+    # What the log will commit to must not be gone after a power cut.
+    for name in digests:
+        sync_file(folder / name)
+    write_private(folder / MANIFEST_FILE, manifest)
     return RoundEvidence(
         seed_commitment=seed_commitment(work.seed),
         manifest_sha256=hashlib.sha256(manifest).hexdigest(),

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mpcseg.ckks.assignment import pairs_of_cluster, start_level
 from mpcseg.ckks.slot_sum import new_seed
 from mpcseg.engine.admission import PartyUploads, UploadTask, upload_tasks
@@ -36,8 +33,7 @@ class RoundWork:
         parties: for admission, each party's uploads.
         radius: for admission, the agreed L2 radius of a record; None for no other bound than
             that of the coordinates.
-        stds: standard deviations of the noise, in units of the sums and in their order (of any
-            shape that has them row-major); None for no noise.
+        noise: integer noise of each sum, in their order; empty for none.
         seed: secret, of the round's masks, re-randomisation and random functionals; never used
             for another round.
     """
@@ -50,7 +46,7 @@ class RoundWork:
     hyperplanes: Sequence[Awaitable[Sequence[Path]]] = field(default=(), repr=False)
     parties: Sequence[PartyUploads] = ()
     radius: float | None = None
-    stds: NDArray[np.float64] | None = None
+    noise: tuple[int, ...] = field(default=(), repr=False)
     seed: bytes = field(default_factory=new_seed, repr=False)
 
     @property
@@ -125,10 +121,10 @@ class RoundTasks:
         self._scratch = scratch
         self._evidence = evidence
         self._chosen = chosen
-        stds = np.zeros(work.shape) if work.stds is None else np.asarray(work.stds, np.float64)
-        self._stds: list[float] = stds.ravel().tolist()
-        if len(self._stds) != math.prod(work.shape):
-            raise ValueError(f"{len(self._stds)} noises for {math.prod(work.shape)} sums")
+        n_sums = math.prod(work.shape)
+        self._noise = work.noise or (0,) * n_sums
+        if len(self._noise) != n_sums:
+            raise ValueError(f"{len(self._noise)} noises for {n_sums} sums")
         self.releases: list[Path] = []
         """Files of the masked slot sums, in the order of the round's sums."""
 
@@ -269,8 +265,8 @@ class RoundTasks:
         outputs = _files(self._scratch, f"release-{name}", len(partials[0]))
         labels = tuple(f"{self._work.index}/{path.name}" for path in outputs)
         first = len(self.releases)
-        stds = tuple(self._stds[first : first + len(outputs)])
-        task = ReleaseTask(partials, outputs, labels, stds, self._work.seed)
+        noise = self._noise[first : first + len(outputs)]
+        task = ReleaseTask(partials, outputs, labels, noise, self._work.seed)
         graph.add(("release", name), Node(task, _RELEASE_STAGE), waits_for)
         self.releases.extend(outputs)
 

@@ -17,9 +17,7 @@ from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.serialization import CiphertextShape
 from mpcseg.ckks.sign import evaluate_sign
-from mpcseg.ckks.slot_sum import units_per_sum
 from mpcseg.engine.worker import Worker
-from mpcseg.privacy.noise import draw
 from mpcseg.reference.sign import sign_for
 
 
@@ -126,21 +124,19 @@ class ReleaseTask:
     """For each group of blocks, one file a column."""
     outputs: tuple[Path, ...]
     labels: tuple[str, ...]
-    stds: tuple[float, ...]
-    """Of each column's noise, in units of the sum; 0 for none."""
+    noise: tuple[int, ...] = field(repr=False)
+    """Of each column, drawn when the round was opened; 0 for none."""
     seed: bytes = field(repr=False)
 
     def run(self, worker: Worker) -> None:
         """Write one masked slot sum for each column."""
         columns = zip(*self.partials, strict=True)
-        rows = zip(columns, self.outputs, self.labels, self.stds, strict=True)
-        for paths, output, label, std in rows:
+        rows = zip(columns, self.outputs, self.labels, self.noise, strict=True)
+        for paths, output, label, noise in rows:
             total = reduce(worker.circuit.add, [worker.load_partial(path) for path in paths])
             finished = worker.circuit.finish(total) if total.size == 3 else total
-            # Noise is drawn here and stays here: it is in no answer, no log and no file but this
-            # one. A task that is run again, as its worker died, draws again; what the first run
-            # wrote is overwritten before the node reads any release.
-            noise = draw(std * units_per_sum(worker.parameters, finished.scale))
+            # The noise came with the task: one that is run again, as its worker died, writes the
+            # same release, not another draw of the same sum.
             worker.save_release(finished, output, self.seed, label, noise)
 
 

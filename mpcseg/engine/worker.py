@@ -27,6 +27,7 @@ from mpcseg.ckks.serialization import (
     unpack_partial,
 )
 from mpcseg.ckks.slot_sum import SlotSumMask
+from mpcseg.durable import storage_error
 from mpcseg.errors import MalformedBlobError, MpcsegError, WorkerError
 from mpcseg.memory import peak_rss_mb
 
@@ -99,7 +100,10 @@ class Worker:
 
     def save_intermediate(self, encrypted: Encrypted, path: Path) -> None:
         """Write a ciphertext for another task of this node."""
-        encrypted.payload.save(str(path))
+        try:
+            encrypted.payload.save(str(path))
+        except RuntimeError:  # all that SEAL says of a file that it cannot write
+            raise storage_error(OSError(), path) from None
 
     def load_partial(self, path: Path) -> Encrypted:
         """A partial sum, of this node or of the evidence that it left.
@@ -181,6 +185,8 @@ def serve(
             answer = TaskReport(os.getpid(), peak_rss_mb(), worker.take_digests())
         except MpcsegError as error:
             answer = error
+        except OSError as error:
+            answer = storage_error(error, str(error.filename or public_key.parent))
         except Exception as error:
             answer = _unexpected(error)
         try:

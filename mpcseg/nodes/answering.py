@@ -37,9 +37,9 @@ class Answering:
         self.progress = progress
         self.n_refused = 0
 
-    def ended(self) -> MpcsegError | None:
-        """Return why there is no study any more; None while there is."""
-        return None
+    def unforeseen(self, error: Exception) -> MpcsegError:
+        """Return what an error that is no ``MpcsegError`` means."""
+        return unexpected(error, self.progress)
 
     def refuse(self, call: str, error: MpcsegError, context: Context) -> None:  # noqa: ARG002
         """Count a refused call and say why.
@@ -77,9 +77,8 @@ def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
         except grpc.RpcError:
             raise
         except Exception as error:
-            # Whatever it is: the client gets an answer, and the operator the place. Of a study that
-            # has ended meanwhile, files are simply gone.
-            refusal = self.ended() or unexpected(error, self.progress)
+            # Whatever it is: the client gets an answer, and the operator the place.
+            refusal = self.unforeseen(error)
         self.refuse(handler.__name__, refusal, context)
         code, details, trailing = to_status(refusal)
         await context.abort(code, details, trailing)

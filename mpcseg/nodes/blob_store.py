@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from mpcseg.durable import on_disk, rename, sync_folder, write_private
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.roles import Caller
 from mpcseg.private import open_private
@@ -49,9 +50,10 @@ class StudyFiles:
 class BlobStore(StudyFiles):
     """A folder of blobs by node, private to this user and to one compute node at a time.
 
+    Nothing is removed before `begin` or `go_on` says what is there for.
+
     Args:
-        storage: folder of the compute node; made if absent. What an earlier study left in its
-            ``study`` folder, after a crash, is removed.
+        storage: folder of the compute node; made if absent.
         owners: the nodes whose blobs it will have.
 
     Raises:
@@ -59,6 +61,7 @@ class BlobStore(StudyFiles):
     """
 
     def __init__(self, storage: Path, owners: Iterable[Caller]) -> None:
+        super().__init__(storage)
         try:
             storage.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open_private(storage / _LOCK)
@@ -75,18 +78,51 @@ class BlobStore(StudyFiles):
                 f"another compute node uses the storage folder {storage}",
                 "Give each compute node a folder of its own.",
             ) from None
-        super().__init__(storage)
         self._leaving = storage / _LEAVING
-        self._remove()
-        self.root.mkdir(mode=0o700)
-        for folder in (self.root / _RELEASES, self.root / _EVIDENCE, *map(self.folder, owners)):
-            folder.mkdir(mode=0o700)
+        self._folders = (
+            self.root / _RELEASES,
+            self.root / _EVIDENCE,
+            *map(self.folder, owners),
+        )
+
+    def begin(self) -> None:
+        """Begin a study with nothing; what is left of one that has ended is removed.
+
+        Raises:
+            StorageError: the folders cannot be made.
+        """
+        with on_disk(self.root):
+            self.remove()
+            self._make()
+
+    def go_on(self) -> None:
+        """Go on with what is there; uploads that were cut off are removed.
+
+        Raises:
+            StorageError: the folders cannot be used.
+        """
+        with on_disk(self.root):
+            self._make()
+            for folder in self._folders:
+                for path in folder.glob(".*.part"):
+                    path.unlink()
+
+    def _make(self) -> None:
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        for folder in self._folders:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(self.root)
+        sync_folder(self.root.parent)
 
     def write_releases(self, headers: Iterable[BlobHeader], blobs: Iterable[bytes]) -> None:
-        """Keep a round's releases for the key node to fetch, and to be replayed."""
-        for header, blob in zip(headers, blobs, strict=True):
-            with open_private(self.release_path(header.name)) as file:
-                file.write(blob)
+        """Keep a round's releases for the key node to fetch, and to be replayed.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        with on_disk(self.root / _RELEASES):
+            for header, blob in zip(headers, blobs, strict=True):
+                write_private(self.release_path(header.name), blob)
 
     def keep_only(self, owner: Caller, names: Iterable[BlobName]) -> None:
         """Remove what an earlier process of the node left; uploads under way are not touched."""
@@ -95,19 +131,31 @@ class BlobStore(StudyFiles):
             if path.name not in kept and not path.name.startswith("."):
                 path.unlink(missing_ok=True)
 
-    def purge(self) -> Purged:
-        """Remove every ciphertext, key, seed and sealed result; returns how many and how much."""
-        self.root.rename(self._leaving)
-        sizes = [path.stat().st_size for path in self._leaving.rglob("*") if path.is_file()]
-        self._remove()
+    def put_away(self) -> Purged:
+        """Put every ciphertext, key, seed and sealed result out of reach; returns what there is.
+
+        May be repeated until `remove` was begun.
+
+        Raises:
+            StorageError: the disk does not let it.
+        """
+        with on_disk(self.root):
+            if self.root.exists() and not self._leaving.exists():
+                rename(self.root, self._leaving)
+            sizes = [path.stat().st_size for path in self._leaving.rglob("*") if path.is_file()]
         return Purged(len(sizes), sum(sizes))
 
-    def close(self) -> None:
-        """Remove what is left, and let go of the folder."""
-        self._remove()
-        self._lock.close()
+    def remove(self) -> None:
+        """Remove what was put away, and whatever else is left of a study.
 
-    def _remove(self) -> None:
-        for folder in (self.root, self._leaving):
-            if folder.exists():
-                shutil.rmtree(folder)
+        Raises:
+            StorageError: the disk does not let it.
+        """
+        with on_disk(self.root):
+            for folder in (self.root, self._leaving):
+                if folder.exists():
+                    shutil.rmtree(folder)
+
+    def close(self) -> None:
+        """Let go of the folder, with all that is in it."""
+        self._lock.close()

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
 
 from mpcseg import __version__
 from mpcseg.audit.log import AuditLog
-from mpcseg.errors import MpcsegError, NodeUnreachableError, ProtocolError, StudyClosedError
+from mpcseg.errors import (
+    DuplicateNodeError,
+    MpcsegError,
+    NodeUnreachableError,
+    ProtocolError,
+    StudyClosedError,
+    UnknownSessionError,
+)
 from mpcseg.nodes import logbook
-from mpcseg.nodes.connection import Connection, transfer_seconds
+from mpcseg.nodes.connection import CALL_SECONDS, Connection, transfer_seconds
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
 from mpcseg.reference.rounds import RoundKind
@@ -27,12 +36,19 @@ from mpcseg.study.spec import StudySpec
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import chunks_of, header_of
 from mpcseg.wire.events import Event, KeyAttestation, NodeAbsent, NodeBack, PartyReady
-from mpcseg.wire.names import BlobName
+from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 from mpcseg.wire.status import from_call, to_detail
 from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
+T = TypeVar("T")
+
 # A watch is reopened now and then, so that no call is without a deadline.
 _WATCH_SECONDS = 600.0
+# Of at most 1,000 headers each: more than the largest party has blobs.
+_MOST_LISTS = 1_000
+# How long the place of a process that died may be taken, and how often it is asked for.
+_PLACE_SECONDS = 60.0
+_PLACE_PAUSE = 2.0
 # For what is said in passing when a node ends.
 _LAST_WORD_SECONDS = 5.0
 
@@ -82,12 +98,42 @@ class ComputeClient(Connection):
         self.log = log
         self._instance = secrets.token_hex(16)
         self._session = ""
+        self._complete = False
+        self._joining = threading.Lock()
         self._count = threading.Lock()
         self.bytes_sent: Counter[str] = Counter()
         self.bytes_received: Counter[str] = Counter()
 
-    def join(self) -> Joined:
-        """Enter the study, or enter it again after the connection was lost."""
+    @property
+    def session(self) -> str:
+        """The session at present; another one after the compute node was started anew."""
+        return self._session
+
+    def join(self, *, resumes: bool = False) -> Joined:
+        """Enter the study, or enter it again after the connection was lost.
+
+        Args:
+            resumes: this node goes on with what an earlier process of it has sent; without it, what
+                a party sent and did not commit is forgotten.
+        """
+        given_up = time.monotonic() + _PLACE_SECONDS
+        told = False
+        while True:
+            try:
+                reply = self.repeat(lambda: self._join(resumes))
+            except DuplicateNodeError:
+                # The connection of a process that died counts until its silence is noticed.
+                if not resumes or time.monotonic() > given_up:
+                    raise
+                if not told:
+                    self.progress.message("waiting until this node's earlier process has gone")
+                    told = True
+                self.pause(_PLACE_PAUSE)
+            else:
+                self._complete = self._complete or reply.committed
+                return Joined(reply.session, reply.committed)
+
+    def _join(self, resumes: bool) -> session_pb2.JoinReply:
         request = session_pb2.JoinRequest(
             protocol_version=convert.PROTOCOL_VERSION,
             software_version=__version__,
@@ -95,13 +141,50 @@ class ComputeClient(Connection):
             parameter_digest=self._parameter_digest,
             instance=self._instance,
             role=convert.role_to_wire(self._role),
+            resumes=resumes,
         )
-        reply = self.call(self.stub.Join, request)
+        reply: session_pb2.JoinReply = self.stub.Join(request, timeout=CALL_SECONDS)
+        self.verify_study(reply)
         self._session = reply.session
-        return Joined(reply.session, reply.committed)
+        return reply
 
-    def watch_once(self, after: int) -> Iterator[tuple[int, Event]]:
-        """Yield numbered events after number ``after`` until the stream ends; no retries.
+    def attempt(self, once: Callable[[], T]) -> T:
+        """Make one try of a call; joins again where the compute node was started anew since."""
+        session = self._session
+        try:
+            return once()
+        except grpc.RpcError as error:
+            if not isinstance(from_call(error), UnknownSessionError):
+                raise
+        with self._joining:
+            # Several threads notice at once; the first one joins for all of them.
+            if self._session == session:
+                self.progress.message("the compute node was started anew; joining it again")
+                self._verify_kept(self._join(resumes=True))
+        return once()
+
+    def _verify_kept(self, reply: session_pb2.JoinReply) -> None:
+        """Check that a compute node that was started anew goes on with the same run of the study.
+
+        Raises:
+            ProtocolError: what this node had completed there is gone.
+        """
+        kept = reply.committed or not self._complete
+        if self._complete and self._role is Role.KEY:
+            request = blob_pb2.ListBlobsRequest(
+                study_digest=self.spec.digest, session=reply.session
+            )
+            lists = self.stub.ListBlobs(request, timeout=CALL_SECONDS)
+            headers = [convert.header_from_wire(blob) for one in lists for blob in one.blobs]
+            kept = any(header.name == BlobName(BlobKind.PUBLIC_KEY) for header in headers)
+        if not kept:
+            raise ProtocolError(
+                "the compute node was started anew, and what this node had sent to it is gone",
+                "Run the study again on all nodes.",
+            )
+
+    def watch_once(self, session: str, after: int) -> Iterator[tuple[int, Event]]:
+        """Yield a session's numbered events after number ``after`` until the stream ends, once.
 
         Raises:
             grpc.RpcError: the stream broke; ``transient`` says whether to try again.
@@ -109,7 +192,7 @@ class ComputeClient(Connection):
                 in the study.
         """
         request = event_pb2.WatchRequest(
-            study_digest=self.spec.digest, session=self._session, after=after
+            study_digest=self.spec.digest, session=session, after=after
         )
         stream = self.stub.Watch(request, timeout=_WATCH_SECONDS)
         try:
@@ -139,16 +222,15 @@ class ComputeClient(Connection):
         header = header_of(name, blob)
         # Before its first byte leaves: a node that dies has written too much, never too little.
         self.log.append(logbook.sent(header, blob, self.spec.compute.name, "compute"))
-        opening = blob_pb2.UploadRequest(
-            header=blob_pb2.UploadHeader(
-                study_digest=self.spec.digest,
-                session=self._session,
-                blob=convert.header_to_wire(header),
-            )
-        )
 
         def requests() -> Iterator[blob_pb2.UploadRequest]:
-            yield opening
+            yield blob_pb2.UploadRequest(
+                header=blob_pb2.UploadHeader(
+                    study_digest=self.spec.digest,
+                    session=self._session,
+                    blob=convert.header_to_wire(header),
+                )
+            )
             for chunk in chunks_of(blob):
                 yield blob_pb2.UploadRequest(chunk=convert.chunk_to_wire(chunk))
 
@@ -156,14 +238,31 @@ class ComputeClient(Connection):
         with self._count:
             self.bytes_sent[name.kind.value] += len(blob)
 
+    def list_blobs(self) -> list[BlobHeader]:
+        """Return what the compute node says that it has of this node's own blobs.
+
+        Its word alone: this node's log says which of them it has sent, and with what digests.
+        """
+        messages = self.collect(
+            self.stub.ListBlobs,
+            lambda: blob_pb2.ListBlobsRequest(study_digest=self.spec.digest, session=self._session),
+            _MOST_LISTS,
+        )
+        return [convert.header_from_wire(blob) for message in messages for blob in message.blobs]
+
     def download(self, name: BlobName, limit: int) -> bytes:
         """Fetch one blob of at most ``limit`` bytes, checked against its digest.
 
         The caller writes it into the log, with what it does with it.
         """
-        request = blob_pb2.DownloadRequest(
-            study_digest=self.spec.digest, session=self._session, name=convert.name_to_wire(name)
-        )
+
+        def request() -> blob_pb2.DownloadRequest:
+            return blob_pb2.DownloadRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                name=convert.name_to_wire(name),
+            )
+
         blob = self.fetch(self.stub.Download, request, name, limit)
         with self._count:
             self.bytes_received[name.kind.value] += len(blob)
@@ -171,32 +270,43 @@ class ComputeClient(Connection):
 
     def publish_keys(self, attestation: KeyAttestation) -> None:
         """Key node: vouch for the public key, once both keys are uploaded."""
-        request = round_pb2.PublishKeysRequest(
-            study_digest=self.spec.digest,
-            session=self._session,
-            attestation=convert.attestation_to_wire(attestation),
-        )
+
+        def request() -> round_pb2.PublishKeysRequest:
+            return round_pb2.PublishKeysRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                attestation=convert.attestation_to_wire(attestation),
+            )
+
         self.call(self.stub.PublishKeys, request)
+        self._complete = True
 
     def commit(self, n_blocks: int, manifest_sha256: bytes) -> None:
         """Party: say that its blocks are complete."""
-        request = round_pb2.CommitRequest(
-            study_digest=self.spec.digest,
-            session=self._session,
-            n_blocks=n_blocks,
-            manifest_sha256=manifest_sha256,
-        )
+
+        def request() -> round_pb2.CommitRequest:
+            return round_pb2.CommitRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                n_blocks=n_blocks,
+                manifest_sha256=manifest_sha256,
+            )
+
         self.call(self.stub.Commit, request)
+        self._complete = True
 
     def open_round(self, kind: RoundKind, index: int, sign: tuple[int, ...]) -> None:
         """Key node: ask for the next round."""
-        request = round_pb2.OpenRoundRequest(
-            study_digest=self.spec.digest,
-            session=self._session,
-            kind=convert.round_kind_to_wire(kind),
-            index=index,
-            sign_degrees=sign,
-        )
+
+        def request() -> round_pb2.OpenRoundRequest:
+            return round_pb2.OpenRoundRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                kind=convert.round_kind_to_wire(kind),
+                index=index,
+                sign_degrees=sign,
+            )
+
         self.call(self.stub.OpenRound, request)
 
     def exchange_checkpoints(self) -> None:
@@ -212,7 +322,7 @@ class ComputeClient(Connection):
         compute = self.spec.compute.name
         reply = self.call(
             self.stub.GetCheckpoint,
-            audit_pb2.GetCheckpointRequest(
+            lambda: audit_pb2.GetCheckpointRequest(
                 study_digest=self.spec.digest,
                 session=self._session,
                 known_size=self.log.known_size(compute, "compute"),
@@ -225,7 +335,7 @@ class ComputeClient(Connection):
         own = self.log.checkpoint()
         self.call(
             self.stub.LeaveCheckpoint,
-            audit_pb2.LeaveCheckpointRequest(
+            lambda: audit_pb2.LeaveCheckpointRequest(
                 study_digest=self.spec.digest,
                 session=self._session,
                 checkpoint=convert.checkpoint_to_wire(own),
@@ -248,11 +358,14 @@ class ComputeClient(Connection):
 
     def finish(self, statement: KeyDestroyed) -> None:
         """Key node: the sealed results are uploaded and the secret key is destroyed."""
-        request = closing_pb2.FinishRequest(
-            study_digest=self.spec.digest,
-            session=self._session,
-            statement=convert.destroyed_to_wire(statement),
-        )
+
+        def request() -> closing_pb2.FinishRequest:
+            return closing_pb2.FinishRequest(
+                study_digest=self.spec.digest,
+                session=self._session,
+                statement=convert.destroyed_to_wire(statement),
+            )
+
         self.call(self.stub.Finish, request)
 
     def report_destroyed(self, statement: KeyDestroyed) -> None:

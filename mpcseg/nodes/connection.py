@@ -8,16 +8,15 @@ of something that it has already done as done.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
 import grpc
-import tenacity
 
-from mpcseg.errors import NodeUnreachableError, ProtocolError
+from mpcseg.errors import ProtocolError, StorageError, SuspendedError, UnknownSessionError
 from mpcseg.nodes.diagnosis import diagnose
 from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.retries import Retries
 from mpcseg.nodes.transport import open_channel
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -42,6 +41,9 @@ _TRANSIENT = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
+
+# The compute node was stopped, its disk is full, or it was started anew: it comes back.
+_PASSING = (StorageError, SuspendedError, UnknownSessionError)
 
 
 class Connection:
@@ -72,7 +74,7 @@ class Connection:
         self.identity = identity
         self.address = address
         self.progress = progress
-        self._waits = backoff(patience)
+        self._retries = Retries(address, patience, progress)
         self._channel = open_channel(spec, identity, address)
         self.stub = compute_pb2_grpc.ComputeNodeStub(self._channel)
 
@@ -81,14 +83,15 @@ class Connection:
 
         Args:
             method: of the stub.
-            request: its message; or a function that gives a stream of messages, afresh each time.
+            request: its message; or a function that makes it, or a stream of messages, afresh for
+                each try.
             seconds: for each try.
         """
 
         def once() -> T:
             return method(request() if callable(request) else request, timeout=seconds)
 
-        reply = self.retrying()(once)
+        reply = self.repeat(once)
         self.verify_study(reply)
         return reply
 
@@ -99,20 +102,44 @@ class Connection:
 
         Args:
             method: of the stub, answered by a stream of ``DownloadReply``.
-            request: its message.
+            request: its message, or a function that makes it afresh for each try.
             name: the blob that must come.
             limit: the most bytes it may have.
         """
         seconds = transfer_seconds(limit)
 
         def once() -> bytes:
-            stream = method(request, timeout=seconds)
+            stream = method(request() if callable(request) else request, timeout=seconds)
             try:
                 return self._receive(stream, name, limit)
             finally:
                 stream.cancel()
 
-        return self.retrying()(once)
+        return self.repeat(once)
+
+    def collect(self, method: Callable[..., Any], request: object, most: int) -> list[Any]:
+        """Return all messages of an answer that is a stream of ``most`` of them at most.
+
+        Args:
+            method: of the stub.
+            request: its message, or a function that makes it afresh for each try.
+            most: messages that may come.
+        """
+
+        def once() -> list[Any]:
+            messages: list[Any] = []
+            stream = method(request() if callable(request) else request, timeout=CALL_SECONDS)
+            try:
+                for message in stream:
+                    self.verify_study(message)
+                    messages.append(message)
+                    if len(messages) > most:
+                        raise ProtocolError("the compute node answers without an end")
+            finally:
+                stream.cancel()
+            return messages
+
+        return self.repeat(once)
 
     def _receive(
         self, stream: Iterator[blob_pb2.DownloadReply], name: BlobName, limit: int
@@ -140,7 +167,8 @@ class Connection:
             )
 
     def disconnect(self) -> None:
-        """Close the channel."""
+        """Close the channel; what is on its way in other threads ends, and is not tried again."""
+        self._retries.leave()
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -151,65 +179,31 @@ class Connection:
         """Disconnect."""
         self.disconnect()
 
-    def explain(self, error: grpc.RpcError) -> None:
-        """Return if the failed call may be repeated; otherwise raise what went wrong."""
+    def explain(self, error: grpc.RpcError) -> str:
+        """Return why a call failed that may be repeated; otherwise raise what went wrong."""
         ours = from_call(error)
+        if isinstance(ours, _PASSING):
+            return ours.message
         if ours is not None:
             raise ours from None
         code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNAVAILABLE
         if code not in _TRANSIENT:
             raise ProtocolError(f"the compute node refused a call ({code.name})") from None
+        return diagnose(self.address, self.identity, self.spec.compute.fingerprint)
 
-    def retrying(self) -> tenacity.Retrying:
-        """Return the retries of one call that raises ``grpc.RpcError``."""
-        reason = "it does not answer"
+    def attempt(self, once: Callable[[], T]) -> T:
+        """Make one try of a call; where calls belong to a session, in one that is known there."""
+        return once()
 
-        def again(state: tenacity.RetryCallState) -> bool:
-            nonlocal reason
-            error = state.outcome.exception() if state.outcome else None
-            if not isinstance(error, grpc.RpcError):
-                return False
-            self.explain(error)
-            reason = diagnose(self.address, self.identity, self.spec.compute.fingerprint)
-            return True
+    def pause(self, seconds: float) -> None:
+        """Wait, unless this node is leaving."""
+        self._retries.pause(seconds)
 
-        def pause(state: tenacity.RetryCallState) -> float:
-            # Jitter, so that the nodes of a study do not all come back in the same moment.
-            # Tenacity asks for a pause after the last try too, and does not make it.
-            wait = (*self._waits, 0.0)[state.attempt_number - 1]
-            return wait * random.uniform(0.75, 1.25)  # noqa: S311
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            self.progress.message(
-                f"compute node at {self.address} does not answer, trying again in "
-                f"{state.upcoming_sleep:.1f} s ({state.attempt_number} of {len(self._waits)})"
-            )
-
-        def give_up(_: tenacity.RetryCallState) -> None:
-            raise NodeUnreachableError(
-                f"the compute node at {self.address} does not answer: {reason}",
-                "Start it with `mpcseg compute serve`, or check the address and the firewall.",
-            )
-
-        return tenacity.Retrying(
-            retry=again,
-            wait=pause,
-            stop=tenacity.stop_after_attempt(len(self._waits) + 1),
-            before_sleep=tell,
-            retry_error_callback=give_up,
-        )
+    def repeat(self, once: Callable[[], T]) -> T:
+        """Return what ``once`` returns; tried again where it raises ``grpc.RpcError``."""
+        return self._retries.run(lambda: self.attempt(once), self.explain)
 
 
 def transfer_seconds(n_bytes: int) -> float:
     """Return how long a transfer may take on the slowest line that is given time for."""
     return CALL_SECONDS + n_bytes / _BYTES_PER_SECOND
-
-
-def backoff(patience: float) -> tuple[float, ...]:
-    """Return the pauses between tries, in seconds: doubling from 0.5 to 15, ``patience`` in all."""
-    waits: list[float] = []
-    pause = 0.5
-    while sum(waits) < patience:
-        waits.append(min(pause, max(patience - sum(waits), 0.1)))
-        pause = min(2 * pause, 15.0)
-    return tuple(waits)

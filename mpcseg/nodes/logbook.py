@@ -13,9 +13,10 @@ from mpcseg.nodes.planning import StudyPlan
 from mpcseg.wire.names import BlobHeader
 
 
-def began(plan: StudyPlan) -> Began:
-    """Say that a process begins, and with what."""
+def began(plan: StudyPlan, *, resumes: bool = False) -> Began:
+    """Say that a process begins, with what, and whether it goes on with the run before it."""
     return Began(
+        resumes=resumes,
         version=__version__,
         tenseal=importlib.metadata.version("tenseal"),
         seal=".".join(map(str, SEAL_VERSION)),

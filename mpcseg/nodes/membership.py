@@ -42,7 +42,7 @@ class Membership:
         patience: seconds after which a node that went away is given up.
         arrival: seconds, from the first Join of anybody, after which a node that never came is
             given up.
-        new_token: makes a session's unguessable name.
+        new_token: makes the unguessable part of a session's name.
     """
 
     def __init__(
@@ -55,6 +55,8 @@ class Membership:
         self._patience = patience
         self._arrival = arrival
         self._new_token = new_token
+        # Of this process: a session of an earlier one is told from a session that was taken over.
+        self._prefix = f"{secrets.token_hex(8)}-"
         self._sessions: dict[Caller, _Session] = {}
         self._first_join: float | None = None
 
@@ -83,7 +85,7 @@ class Membership:
             self._first_join = now
         session = self._sessions.get(caller)
         if session is None or session.instance != instance:
-            session = _Session(self._new_token(), instance, absent_since=now)
+            session = _Session(self._prefix + self._new_token(), instance, absent_since=now)
             self._sessions[caller] = session
         return session.token
 
@@ -95,14 +97,14 @@ class Membership:
             token: as the call names it.
 
         Raises:
-            UnknownSessionError: no node of the organisation has joined.
+            UnknownSessionError: the session is not of this process of the compute node.
             DuplicateNodeError: another process of the node has a newer session.
         """
         own = [caller for caller in self._sessions if caller.name == organisation]
         for caller in own:
             if secrets.compare_digest(self._sessions[caller].token.encode(), token.encode()):
                 return caller
-        if not own:
+        if not own or not token.startswith(self._prefix):
             raise UnknownSessionError(
                 f"{organisation} has not joined since the compute node was started",
                 "A node joins again by itself.",

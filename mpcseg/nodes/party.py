@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpcseg.audit.log import AuditLog
@@ -18,6 +18,7 @@ from mpcseg.errors import KeyFingerprintError, SignatureError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.party_course import Shuffle, UploadCourse, course_of, key_of
 from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
@@ -51,8 +52,12 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
     audit: Path,
     patience: float = 60.0,
     key_fingerprint: str | None = None,
+    restart: bool = False,
 ) -> PartySummary:
     """Take part in a study with one organisation's records. Runs on a party node.
+
+    A party that was stopped or killed and is started again with the same records goes on at the
+    first blob that the compute node does not have.
 
     Args:
         spec: the study.
@@ -64,36 +69,57 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
         patience: seconds for which to keep trying when the compute node does not answer.
         key_fingerprint: SHA-256 (hex) that the public key must have, if it was agreed on some
             other way; the key node's signature is checked in any case.
+        restart: send everything again, whatever an earlier process has sent; blocks that are
+            complete stay as they are.
 
     Raises:
         ConfigError: the identity is not that of a party of the study.
+        DataError: the records are others than those of which a part is sent already.
         TooManyRecordsError: more records than the study allows this party.
         KeyFingerprintError: the public key is not the one that the key node vouches for.
         NodeError: the study cannot go on; says why.
     """
     began = time.monotonic()
+    shuffle = Shuffle(audit, spec, identity, anew=restart)
     # Before anybody is met: whatever is wrong with the records is this party's own affair.
-    blocks = prepare(spec, identity, cohort)
-    verify_identity(spec, identity, Role.PARTY)
-    with (
-        AuditLog(audit, spec, identity, "party") as log,
-        study_session(
-            spec, identity, Role.PARTY, address, log, progress, patience=patience
-        ) as session,
-    ):
-        sender = _Sender(spec, session, progress)
-        if session.joined.committed:
-            progress.message("this party's blocks are complete already; waiting for the end")
-        else:
-            public_key = _fetch_public_key(spec, session, key_fingerprint)
-            sender.seconds["keys"] = time.monotonic() - began
-            sender.send(blocks, BlockEncryptor(session.plan.circuit.parameters, public_key))
-        sent = time.monotonic()
-        session.watcher.wait_for(AllPartiesReady)
-        session.client.exchange_checkpoints()
-        session.watcher.wait_for(ResultsReady)
-        ended = time.monotonic()
-        session.client.exchange_last_checkpoints()
+    blocks = prepare(spec, identity, cohort, shuffle.seed)
+    with AuditLog(audit, spec, identity, "party") as log:
+        course = course_of(log.earlier) if shuffle.is_kept else UploadCourse()
+        resumes = shuffle.is_kept and bool(log.earlier)
+        if resumes and not course.committed:
+            shuffle.verify_same(blocks)
+        with (
+            study_session(
+                spec,
+                identity,
+                Role.PARTY,
+                address,
+                log,
+                progress,
+                patience=patience,
+                resumes=resumes,
+            ) as session,
+            shuffle.until_end(),
+        ):
+            sender = _Sender(spec, session, course, progress)
+            if session.joined.committed:
+                progress.message("this party's blocks are complete already; waiting for the end")
+            else:
+                if resumes:
+                    progress.message("going on with an upload that was interrupted")
+                    shuffle.verify_same(blocks)
+                else:
+                    shuffle.keep(blocks)
+                public_key = _fetch_public_key(spec, session, course, key_fingerprint)
+                sender.seconds["keys"] = time.monotonic() - began
+                encryptor = BlockEncryptor(session.plan.circuit.parameters, public_key)
+                sender.send(blocks, encryptor, resumes=resumes)
+            sent = time.monotonic()
+            session.watcher.wait_for(AllPartiesReady)
+            session.client.exchange_checkpoints()
+            session.watcher.wait_for(ResultsReady)
+            ended = time.monotonic()
+            session.client.exchange_last_checkpoints()
     return PartySummary(
         seconds={**sender.seconds, "wait": ended - sent, "total": ended - began},
         bytes_sent=dict(session.client.bytes_sent),
@@ -110,8 +136,16 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
     )
 
 
-def prepare(spec: StudySpec, identity: Identity, cohort: Cohort) -> list[Block]:
+def prepare(
+    spec: StudySpec, identity: Identity, cohort: Cohort, seed: bytes | None = None
+) -> list[Block]:
     """Pack the records as they would be encrypted; sends nothing. Runs on a party node.
+
+    Args:
+        spec: the study.
+        identity: the party's own.
+        cohort: the records.
+        seed: of the order; None for one that nobody can make again.
 
     Raises:
         ConfigError: the identity is not that of a party of the study.
@@ -121,10 +155,12 @@ def prepare(spec: StudySpec, identity: Identity, cohort: Cohort) -> list[Block]:
     verify_identity(spec, identity, Role.PARTY)
     plan = plan_of(spec)
     own = [party.fingerprint for party in spec.parties].index(identity.fingerprint)
-    return pack_blocks(cohort.records, plan.parameters.slots, plan.slot_ranges[own])
+    return pack_blocks(cohort.records, plan.parameters.slots, plan.slot_ranges[own], seed=seed)
 
 
-def _fetch_public_key(spec: StudySpec, session: StudySession, key_fingerprint: str | None) -> bytes:
+def _fetch_public_key(
+    spec: StudySpec, session: StudySession, course: UploadCourse, key_fingerprint: str | None
+) -> bytes:
     """Wait for the public key, fetch it, and check that the key node vouches for it."""
     attestation = session.watcher.wait_for(KeysReady).attestation
     signed = attested_bytes(spec.digest, session.plan.digest, attestation.public_key_sha256)
@@ -149,10 +185,13 @@ def _fetch_public_key(spec: StudySpec, session: StudySession, key_fingerprint: s
             "the public key does not have the fingerprint that this party's configuration expects",
             "Compare the fingerprint with the key node's operator, by telephone.",
         )
-    session.client.log.append(
-        KeysVouched(public_key=fingerprint.hex(), signature=attestation.signature),
-        logbook.received(header_of(name, public_key), public_key, spec.compute.name, "compute"),
-    )
+    if course.public_key != fingerprint.hex():
+        course.use_key(fingerprint.hex())
+        header = header_of(name, public_key)
+        session.client.log.append(
+            KeysVouched(public_key=fingerprint.hex(), signature=attestation.signature),
+            logbook.received(header, public_key, spec.compute.name, "compute"),
+        )
     return public_key
 
 
@@ -160,49 +199,88 @@ _ASK = "Do not go on; ask the operators of the compute node and the key node."
 
 
 class _Sender:
-    """Encrypts blocks and sends them, the one while the other."""
+    """Encrypts blocks and sends them, the one while the other.
 
-    def __init__(self, spec: StudySpec, session: StudySession, progress: Progress) -> None:
+    Args:
+        spec: the study.
+        session: this party's.
+        course: what an earlier process has sent.
+        progress: shown encryption and upload.
+    """
+
+    def __init__(
+        self, spec: StudySpec, session: StudySession, course: UploadCourse, progress: Progress
+    ) -> None:
         self._spec = spec
         self._session = session
+        self._course = course
         self._progress = progress
+        self._there: dict[BlobName, bytes] = {}
         self.seconds: dict[str, float] = {"keys": 0.0, "encrypt": 0.0, "upload": 0.0}
         self.n_blocks = 0
 
-    def send(self, blocks: Sequence[Block], encryptor: BlockEncryptor) -> None:
-        """Send all blocks and commit them."""
+    def send(self, blocks: Sequence[Block], encryptor: BlockEncryptor, *, resumes: bool) -> None:
+        """Send what the compute node does not have of all blocks, and commit them.
+
+        Args:
+            blocks: all of them.
+            encryptor: with the study's public key.
+            resumes: an earlier process has sent a part.
+        """
+        client = self._session.client
         names = block_names(len(blocks), self._spec.n_features)
-        digests: list[bytes] = []
+        looked_in = "" if resumes else client.session
+        while True:
+            if client.session != looked_in:
+                # Another process of the compute node, too, says what it has.
+                looked_in = client.session
+                self._look(names)
+            missing = [name for name in names if name not in self._there]
+            if missing:
+                self._send(missing, blocks, encryptor)
+            elif client.session == looked_in:
+                break
+        manifest = manifest_of([self._there[name] for name in names])
+        if self._course.committed != manifest.hex():
+            committed = BlocksCommitted(
+                party=client.identity.name, n_blocks=len(blocks), manifest=manifest.hex()
+            )
+            client.log.append(committed)
+        client.commit(len(blocks), manifest)
+        self.n_blocks = len(blocks)
+
+    def _look(self, names: Sequence[BlobName]) -> None:
+        """Ask the compute node what it has; it counts as far as this party's log says the same."""
+        self._there.clear()
+        for header in self._session.client.list_blobs():
+            self._course.verify_sent(header)
+            self._there[header.name] = header.sha256
+        self._progress.message(
+            f"the compute node has {len(self._there)} of {len(names)} ciphertexts already"
+        )
+
+    def _send(
+        self, names: Sequence[BlobName], blocks: Sequence[Block], encryptor: BlockEncryptor
+    ) -> None:
         self._progress.start("encrypt", len(names), "ciphertexts")
         self._progress.start("upload", len(names), "ciphertexts")
         try:
             with UploadLine(self._session.client, self._sent) as line:
-                for name, blob in zip(names, self._encrypted(blocks, encryptor), strict=True):
-                    digests.append(hashlib.sha256(blob).digest())
+                for name in names:
+                    began = time.monotonic()
+                    presence = name.kind is BlobKind.PRESENCE
+                    row = self._spec.n_features if presence else name.part
+                    blob = encryptor.encrypt_row(blocks[name.item], row)
+                    self.seconds["encrypt"] += time.monotonic() - began
+                    self._progress.advance("encrypt")
+                    header = header_of(name, blob)
+                    self._there[name] = header.sha256
+                    self._course.sent.add(key_of(header))
                     line.send(name, blob)
                     self._session.watcher.verify_running()
         finally:
             self._progress.finish("encrypt")
             self._progress.finish("upload")
-        client, manifest = self._session.client, manifest_of(digests)
-        committed = BlocksCommitted(
-            party=client.identity.name, n_blocks=len(blocks), manifest=manifest.hex()
-        )
-        client.log.append(committed)
-        client.commit(len(blocks), manifest)
-        self.n_blocks = len(blocks)
-
-    def _encrypted(self, blocks: Sequence[Block], encryptor: BlockEncryptor) -> Iterator[bytes]:
-        for block in blocks:
-            blobs = encryptor.encrypt(block)
-            while True:
-                began = time.monotonic()
-                blob = next(blobs, None)
-                self.seconds["encrypt"] += time.monotonic() - began
-                if blob is None:
-                    break
-                self._progress.advance("encrypt")
-                yield blob
 
     def _sent(self, seconds: float) -> None:
         self.seconds["upload"] += seconds

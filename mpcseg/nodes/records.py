@@ -5,11 +5,10 @@ Runs on: compute node. Both are named after the agreement, so that a folder can 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from mpcseg.durable import on_disk, write_private
 from mpcseg.errors import StudyClosedError
-from mpcseg.private import open_private
 from mpcseg.study.closing import RECORD_BYTES, verify_record
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.spec import StudySpec
@@ -46,11 +45,11 @@ def verify_not_closed(storage: Path, spec: StudySpec) -> None:
 
 
 def write_record(storage: Path, spec: StudySpec, record: bytes) -> None:
-    """Write the closing record, whole or not at all."""
+    """Write the closing record, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     path = record_path(storage, spec)
-    temporary = path.with_name(path.name + ".new")
-    with open_private(temporary) as file:
-        file.write(record)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with on_disk(path):
+        write_private(path, record)

@@ -22,6 +22,10 @@ class Budget(Protocol):
         """Raise ``BudgetError`` for a round that would overspend."""
         ...
 
+    def spending(self, index: int) -> object | None:
+        """What this run of the study has paid for a round; None if it has not."""
+        ...
+
 
 class RoundBook:
     """The rounds of one study, one at a time.
@@ -48,6 +52,11 @@ class RoundBook:
         return self._released == len(self.orders)
 
     @property
+    def under_way(self) -> RoundOrder | None:
+        """The round that was asked for and is not released."""
+        return None if self.is_idle else self.orders[-1]
+
+    @property
     def is_complete(self) -> bool:
         """Whether the profile round, the last one, is released."""
         return self.is_idle and bool(self.orders) and self.orders[-1].kind == "profile"
@@ -68,7 +77,8 @@ class RoundBook:
                 f"of which {self._released} are done"
             )
         self._rules.verify_next(self.orders, order)
-        self._budget.verify_affordable(order.kind, order.sign)
+        if self._budget.spending(order.index) is None:
+            self._budget.verify_affordable(order.kind, order.sign)
         self.orders.append(order)
         self._releases.clear()
         self._hundredth = -1

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpcseg.ckks.packing import SlotRange
-from mpcseg.engine import Block, BlockFiles, PartyUploads, RoundWork
+from mpcseg.engine import Block, BlockFiles, PartyUploads, RoundSecrets, RoundWork
 from mpcseg.nodes.blob_store import StudyFiles
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.study_rules import RoundOrder, block_names
-from mpcseg.privacy.budget import NoisePlan
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,18 @@ def round_work(
     order: RoundOrder,
     n_clusters: int,
     uploads: StudyUploads,
-    noise: NoisePlan,
+    radius: float | None,
+    secrets: RoundSecrets,
     hyperplanes: Sequence[Awaitable[Sequence[Path]]] = (),
 ) -> RoundWork:
-    """Return a round as the engine runs it, with a fresh seed.
+    """Return a round as the engine runs it.
 
     Args:
         order: what the key node asks for.
         n_clusters: k.
         uploads: of the study.
-        noise: what every round's sums get.
+        radius: agreed L2 radius of a record, if there is one.
+        secrets: the round's seed, and its noise if it is to have any.
         hyperplanes: for each pair, resolves to its files.
     """
     return RoundWork(
@@ -88,6 +89,7 @@ def round_work(
         blocks=uploads.blocks,
         hyperplanes=hyperplanes,
         parties=uploads.parties,
-        radius=noise.radius,
-        stds=noise.stds(order.kind, order.sign),
+        radius=radius,
+        noise=secrets.noise,
+        seed=secrets.seed,
     )

@@ -12,14 +12,22 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcseg.engine import Engine, RoundEvidence, RoundWork
+from mpcseg.durable import is_of_the_disk, storage_error
+from mpcseg.engine import (
+    Engine,
+    RoundEvidence,
+    RoundSecrets,
+    draw_noise,
+    release_scales,
+    round_secrets,
+)
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.blob_store import BlobStore
+from mpcseg.nodes.planning import StudyPlan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.round_work import StudyUploads, round_work, study_uploads
 from mpcseg.nodes.study_rules import RoundOrder
 from mpcseg.nodes.study_state import StudyState
-from mpcseg.privacy.budget import NoisePlan
 from mpcseg.wire.names import BlobKind, BlobName
 
 _START_SECONDS = 15.0
@@ -32,7 +40,7 @@ class RoundRunner:
         state: of the study; told how a round goes and what it releases.
         store: where the blobs are.
         engine: evaluates; started by ``start``.
-        noise: what every round's sums get.
+        plan: of the study; has the noise of every round's sums.
         spend: enters a round into the privacy ledger, on disk; called in a thread, before
             anything of the round is sent.
         evaluated: puts what there is to show for a round on record; called in a thread, before
@@ -49,7 +57,7 @@ class RoundRunner:
         state: StudyState,
         store: BlobStore,
         engine: Engine,
-        noise: NoisePlan,
+        plan: StudyPlan,
         *,
         spend: Callable[[RoundOrder], None],
         evaluated: Callable[[RoundOrder, RoundEvidence], None],
@@ -59,7 +67,7 @@ class RoundRunner:
         self._state = state
         self._store = store
         self._engine = engine
-        self._noise = noise
+        self._plan = plan
         self._spend = spend
         self._evaluated = evaluated
         self._progress = progress
@@ -92,9 +100,22 @@ class RoundRunner:
         self._order = order
         self._pairs = [loop.create_future() for _ in range(n_pairs)]
         self._entries = [{} for _ in range(n_pairs)]
-        n_clusters = self._state.rules.n_clusters
-        work = round_work(order, n_clusters, self._uploads, self._noise, self._pairs)
-        self._round = asyncio.create_task(self._guarded(self._run(order, work)))
+        self._round = asyncio.create_task(self._guarded(self._run(order)))
+
+    def resume(self) -> None:
+        """Go on where the state is, which was rebuilt: with the workers, and with an open round."""
+        state = self._state
+        if state.attestation is None or not state.is_running:
+            return
+        self.start()
+        order = state.rounds.under_way
+        if order is None:
+            self._order = state.rounds.orders[-1] if state.rounds.orders else None
+            return
+        self.open(order)
+        for header in state.blobs_of(state.rules.key):
+            if header.name.kind is BlobKind.HYPERPLANE:
+                self.arrived(header.name, self._store.path(state.rules.key, header.name))
 
     def arrived(self, name: BlobName, path: Path) -> None:
         """Note an accepted entry of a hyperplane; the last one of a pair lets its work begin."""
@@ -126,7 +147,36 @@ class RoundRunner:
         places = dict(zip(rules.parties, rules.slot_ranges, strict=True))
         return study_uploads(self._store, places, self._state.n_blocks, rules.n_features)
 
-    async def _run(self, order: RoundOrder, work: RoundWork) -> None:
+    def _secrets(self, order: RoundOrder) -> RoundSecrets:
+        """The round's seed and noise, drawn when it is opened for the first time."""
+        rules, noise = self._state.rules, self._plan.noise
+        parameters = self._plan.circuit.parameters
+
+        def fresh() -> tuple[int, ...]:
+            stds: list[float] = noise.stds(order.kind, order.sign).ravel().tolist()
+            scales = release_scales(
+                parameters,
+                order.kind,
+                order.sign,
+                n_clusters=rules.n_clusters,
+                n_features=rules.n_features,
+                n_parties=len(rules.parties),
+                radius=noise.radius,
+            )
+            return draw_noise(parameters, stds, scales)
+
+        return round_secrets(self._store.evidence_folder(order.index), fresh)
+
+    async def _run(self, order: RoundOrder) -> None:
+        secrets = await asyncio.to_thread(self._secrets, order)
+        work = round_work(
+            order,
+            self._state.rules.n_clusters,
+            self._uploads,
+            self._plan.noise.radius,
+            secrets,
+            self._pairs,
+        )
         if self._start is not None:
             await self._start
         began = time.monotonic()
@@ -163,15 +213,34 @@ class RoundRunner:
         self._changed()
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run to the end, or end the study for everybody with what went wrong."""
+        """Run to the end, or end the study for everybody with what went wrong.
+
+        What is wrong with this node alone ends this process, and not the study.
+        """
         try:
             await work
-        except MpcsegError as error:
-            self._state.abort(error)
         except Exception as error:
-            # Whatever it is: nobody may wait for ever.
-            self._state.abort(unexpected(error, self._progress))
+            self._fail(error)
         self._changed()
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, MpcsegError):
+            # Whatever it is: nobody may wait for ever.
+            error = failure(error, self._store.root, self._progress)
+        if not error.ends_study:
+            self._state.suspend(error)
+            return
+        try:
+            self._state.abort(error)
+        except MpcsegError as unwritten:
+            self._state.suspend(unwritten)
+
+
+def failure(error: Exception, storage: Path, progress: Progress) -> MpcsegError:
+    """What an error that is no ``MpcsegError`` means: a failing disk, or a defect."""
+    if isinstance(error, OSError) and is_of_the_disk(error):
+        return storage_error(error, str(error.filename or storage))
+    return unexpected(error, progress)
 
 
 def unexpected(error: Exception, progress: Progress) -> MpcsegError:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.errors import MpcsegError, StudyAbortedError
+from mpcseg.errors import MpcsegError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
 from mpcseg.nodes.planning import StudyPlan, study_plan
@@ -37,7 +37,7 @@ class StudySession:
 
 
 @contextmanager
-def study_session(
+def study_session(  # noqa: PLR0913  a session is made of all of these
     spec: StudySpec,
     identity: Identity,
     role: Role,
@@ -46,11 +46,23 @@ def study_session(
     progress: Progress,
     *,
     patience: float,
+    resumes: bool = False,
 ) -> Iterator[StudySession]:
     """Enter the study, and leave it at the end of the block.
 
-    Whatever goes wrong inside stops the study for everybody with the reason, so that nobody waits
-    for a node that cannot go on.
+    Whatever ends this node's part for good stops the study for everybody with the reason, so that
+    nobody waits for a node that cannot go on. A node that was stopped by its operator, or whose
+    disk is full, leaves without a word: the others wait for it.
+
+    Args:
+        spec: the study.
+        identity: this node's own.
+        role: in which it takes part.
+        address: "host:port" of the compute node.
+        log: this node's audit log.
+        progress: told about every retry.
+        patience: seconds for which to keep trying when the compute node does not answer.
+        resumes: this process goes on with the run of the one before it, which was stopped or died.
 
     Raises:
         ConfigError: the identity is not in the study in this role.
@@ -59,7 +71,7 @@ def study_session(
     """
     verify_identity(spec, identity, role)
     plan = study_plan(spec)
-    log.append(logbook.began(plan))
+    log.append(logbook.began(plan, resumes=resumes))
     with ComputeClient(
         spec,
         identity,
@@ -70,17 +82,17 @@ def study_session(
         progress=progress,
         patience=patience,
     ) as client:
-        joined = client.join()
+        joined = client.join(resumes=resumes)
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:
                 yield StudySession(plan, client, watcher, joined)
             except MpcsegError as error:
-                if watcher.error is None:
+                if error.ends_study and watcher.error is None:
                     client.abort(error.for_others())
                 raise
             except KeyboardInterrupt:
-                client.abort(StudyAbortedError("its operator stopped it"))
+                # Its operator stopped it, in whatever way; it may come back.
                 raise
             except BaseException as error:
                 client.abort(MpcsegError(f"it failed inside ({type(error).__name__})"))

@@ -5,6 +5,7 @@ Runs on: compute node. The rest of the study's state is built on this (study_sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +15,7 @@ from mpcseg.errors import (
     StudyAbortedError,
     StudyClosedError,
     WithdrawnError,
+    subclasses,
 )
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.nodes.round_book import RoundBook
@@ -60,6 +62,10 @@ class StudyCourse:
         error: why the study ended before its results were there; None as long as it did not.
         ending: why the study is over; None as long as it is not.
         key_destroyed: the key node's statement that its secret key is no more.
+        suspended: why this process takes no more part in the study, which goes on when the node is
+            started again; None as long as it does.
+        note_end: puts on record that the study ends; called before anything of it is so, and what
+            it raises leaves the study as it was.
     """
 
     def __init__(self, rules: StudyRules, rounds: RoundBook) -> None:
@@ -70,11 +76,17 @@ class StudyCourse:
         self.error: MpcsegError | None = None
         self.ending: Ending | None = None
         self.key_destroyed: KeyDestroyed | None = None
+        self.suspended: MpcsegError | None = None
+        self.note_end: Callable[[Ending], None] = lambda _: None
 
     @property
     def is_running(self) -> bool:
         """Whether nodes are still at work: no results yet, and not over."""
         return self.phase not in (Phase.RESULTS, Phase.OVER)
+
+    def suspend(self, error: MpcsegError) -> None:
+        """This process stops; the study does not. The first error counts."""
+        self.suspended = self.suspended or error
 
     def abort_by(self, caller: Caller, reason: MpcsegError) -> None:
         """A node stops the study for everybody, if it has not ended already."""
@@ -88,7 +100,7 @@ class StudyCourse:
             error: what everybody is told.
             code: of the error behind it, for the closing record, where that is another one.
         """
-        if self.is_running:
+        if self.is_running and self.suspended is None:
             self._end(Ending("aborted", error=code or error.code), error)
 
     def withdraw(self, request: SignedRequest) -> bool:
@@ -108,14 +120,7 @@ class StudyCourse:
                 f"{request.organisation} withdraws after the first round was opened",
                 "From then on the key or the compute node's organisation can close the study.",
             )
-        name = Caller(request.organisation, Role.PARTY)
-        self._end(
-            Ending("withdrawn", request),
-            WithdrawnError(
-                f"{name} has withdrawn from the study; all ciphertexts are deleted",
-                "The others need a new agreement without it.",
-            ),
-        )
+        self._end(Ending("withdrawn", request), _withdrawn(request.organisation))
         return True
 
     def close(self, request: SignedRequest) -> bool:
@@ -143,8 +148,10 @@ class StudyCourse:
 
         Raises:
             StudyClosedError: it is closed, after its results were there.
-            MpcsegError: it ended before; the reason.
+            MpcsegError: it ended before; the reason. Or this process is about to stop.
         """
+        if self.suspended is not None:
+            raise self.suspended
         if self.error is not None:
             raise self.error
         if self.phase is Phase.OVER:
@@ -174,12 +181,34 @@ class StudyCourse:
         if self.is_running:
             self._end(ending, StudyClosedError(f"{why} before it was finished"))
         else:
+            self.note_end(ending)
             self.phase, self.ending = Phase.OVER, ending
+
+    def ended(self, ending: Ending) -> None:
+        """Enter an end that an earlier process of the compute node has put on record."""
+        who = ending.request.organisation if ending.request else ""
+        if ending.reason == "withdrawn":
+            self._end(ending, _withdrawn(who))
+        elif ending.reason == "aborted":
+            kind = subclasses().get(ending.error, MpcsegError)
+            word = kind.code.replace("_", " ")
+            self._end(ending, StudyAbortedError(f"the study was stopped ({word})"))
+        else:
+            self._close(ending, f"{who} closed the study" if who else "the agreed retention ended")
 
     def _end(self, ending: Ending, error: MpcsegError) -> None:
         """End a study that has no results yet, for everybody."""
+        self.note_end(ending)
         self.phase, self.ending, self.error = Phase.OVER, ending, error
         self.events.append(events.StudyAborted(error))
 
     def _has_asked(self, request: SignedRequest) -> bool:
         return self.ending is not None and self.ending.request == request
+
+
+def _withdrawn(organisation: str) -> WithdrawnError:
+    name = Caller(organisation, Role.PARTY)
+    return WithdrawnError(
+        f"{name} has withdrawn from the study; all ciphertexts are deleted",
+        "The others need a new agreement without it.",
+    )

@@ -70,7 +70,8 @@ class StudyState(StudyCourse):
             ProtocolError: another process of the key node, without the secret key, comes after
                 the keys were made.
         """
-        self.verify_running()
+        # Whoever comes back may be late for nothing but the news that all is done.
+        (self.verify_not_over if claims.resumes else self.verify_running)()
         self.rules.verify_claims(caller, claims)
         self.membership.verify_single(caller, claims.instance, now)
         is_new = self.membership.session_instance(caller) != claims.instance
@@ -81,10 +82,15 @@ class StudyState(StudyCourse):
                 "Stop all nodes and run the study again.",
             )
         token = self.membership.join(caller, claims.instance, now)
-        if anew and caller not in self.n_blocks:
+        if anew:
+            self.forget(caller)
+        return token, anew
+
+    def forget(self, caller: Caller) -> None:
+        """A node starts anew: what it has sent counts no more, unless it has committed it."""
+        if caller not in self.n_blocks:
             self._blobs[caller].clear()
             self._senders = {d: who for d, who in self._senders.items() if who != caller}
-        return token, anew
 
     def verify_study(self, organisation: str, study_digest: str) -> None:
         """Check that a call is for this study: every call, with or without a session.
@@ -107,6 +113,8 @@ class StudyState(StudyCourse):
             MpcsegError: the study was aborted; the reason.
         """
         self.verify_study(organisation, study_digest)
+        if self.suspended is not None:
+            raise self.suspended
         if self.error is not None:
             raise self.error
         return self.membership.caller_of(organisation, token)
@@ -116,6 +124,10 @@ class StudyState(StudyCourse):
         told = self.membership.watch_opened(caller)
         if told is not None and self.is_running:
             self.events.append(told)
+
+    def complete_since(self, moment: float) -> None:
+        """The last round was done at this moment of the clock that `tick` reads."""
+        self._complete_since = moment
 
     def tick(self, now: float) -> None:
         """Close when the retention is over; give up on nodes that stayed away for too long."""
@@ -143,11 +155,12 @@ class StudyState(StudyCourse):
             ProtocolError: this node may not send such a blob, or not now, or another party's.
             BlobTooLargeError: it belongs to a block over the allowed number.
         """
-        self.verify_running()
+        self.verify_not_over()
         self.rules.verify_sender(caller, header.name)
         known = self._blobs[caller].get(header.name)
         if known == header:
             return False
+        self.verify_running()
         self._verify_turn(caller, header.name)
         if known is not None:
             raise ProtocolError(
@@ -168,6 +181,10 @@ class StudyState(StudyCourse):
         Raises as ``verify_call`` and ``admit`` do: the study may have moved on meanwhile.
         """
         self.verify_call(caller.name, self.rules.study_digest, token)
+        return self.enter(caller, header)
+
+    def enter(self, caller: Caller, header: BlobHeader) -> bool:
+        """Enter a blob that is complete and checked; False if it is there. Raises as ``admit``."""
         if not self.admit(caller, header):
             return False
         self._blobs[caller][header.name] = header
@@ -175,9 +192,30 @@ class StudyState(StudyCourse):
             self._senders[header.sha256] = caller
         return True
 
+    def lose(self, caller: Caller, header: BlobHeader) -> None:
+        """A blob that came is not there: its node is to send it again."""
+        del self._blobs[caller][header.name]
+        self._senders.pop(header.sha256, None)
+
     def blobs_of(self, caller: Caller) -> list[BlobHeader]:
         """What of a node's own is here and need not be sent again."""
         return list(self._blobs[caller].values())
+
+    def is_committed(self, caller: Caller, name: BlobName) -> bool:
+        """Whether the study rests on a blob that is here; if not, it can be sent again."""
+        match name.kind:
+            case BlobKind.PUBLIC_KEY | BlobKind.RELINEARISATION_KEYS:
+                return self._attestation is not None
+            case BlobKind.HYPERPLANE:
+                return self.rounds.is_idle
+            case BlobKind.RESULT:
+                return self.key_destroyed is not None
+            case _:
+                return caller in self.n_blocks
+
+    def held(self) -> list[tuple[Caller, BlobHeader]]:
+        """Every blob that is here and belongs to a node, in order."""
+        return [(who, header) for who, blobs in self._blobs.items() for header in blobs.values()]
 
     def admit_download(self, caller: Caller, name: BlobName) -> BlobHeader:
         """Decide about a download and return the blob's header.
@@ -325,12 +363,9 @@ class StudyState(StudyCourse):
         self.verify_running()
         if not self.rounds.is_complete:
             raise ProtocolError("the study was finished before its profile round was done")
-        results = (BlobName(BlobKind.RESULT, item=i) for i in range(len(self.rules.recipients)))
-        if any(name not in self._blobs[caller] for name in results):
+        if not self._has_results:
             raise ProtocolError("the study was finished before all sealed results were uploaded")
-        self.key_destroyed = statement
-        self.phase = Phase.RESULTS
-        self.events.append(events.ResultsReady())
+        self.destroyed(statement)
         return True
 
     def report_destroyed(self, caller: Caller, statement: KeyDestroyed) -> None:
@@ -342,7 +377,28 @@ class StudyState(StudyCourse):
             ProtocolError: not the key node.
         """
         self._verify_role(caller, Role.KEY, "say that the secret key is destroyed")
+        self.destroyed(statement)
+
+    def destroyed(self, statement: KeyDestroyed) -> None:
+        """The secret key is no more; with all sealed results here, that finishes the study.
+
+        The first statement counts. Which of its two calls the key node has said it with makes no
+        difference, so that the log, which has the statement, says all.
+        """
         self.key_destroyed = self.key_destroyed or statement
+        if self.phase is Phase.ROUNDS and self.rounds.is_complete and self._has_results:
+            self.phase = Phase.RESULTS
+            self.events.append(events.ResultsReady())
+
+    @property
+    def _has_results(self) -> bool:
+        results = (BlobName(BlobKind.RESULT, item=i) for i in range(len(self.rules.recipients)))
+        return all(name in self._blobs[self.rules.key] for name in results)
+
+    @property
+    def attestation(self) -> events.KeyAttestation | None:
+        """The key node's word for its keys; None before."""
+        return self._attestation
 
     @property
     def awaits_destruction(self) -> bool:

@@ -52,4 +52,5 @@ class UploadLine:
             while kind is None and self._waiting:
                 self._waiting.popleft().result()
         finally:
-            self._thread.shutdown(cancel_futures=True)
+            # What is on its way may take hours where the line is down; it ends with the channel.
+            self._thread.shutdown(wait=kind is None, cancel_futures=True)

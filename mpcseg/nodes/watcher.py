@@ -19,6 +19,9 @@ from mpcseg.wire import events
 
 _QUIET = grpc.StatusCode.DEADLINE_EXCEEDED
 
+# Of the moment: shown, and nobody waits for them.
+_PASSING = (events.RoundProgress, events.NodeAbsent, events.NodeBack)
+
 E = TypeVar("E", bound=events.Event)
 
 
@@ -38,6 +41,7 @@ class StudyWatcher:
         self._client = client
         self._narrator = _Narrator(progress)
         self._heard: list[events.Event] = []
+        self._session = ""
         self._number = 0
         self._changed = threading.Condition()
         self._stopped = False
@@ -78,7 +82,7 @@ class StudyWatcher:
     def _run(self) -> None:
         try:
             while self._is_wanted():
-                self._client.retrying()(self._listen)
+                self._client.repeat(self._listen)
         except MpcsegError as error:
             self._end(error)
         except Exception as error:
@@ -90,8 +94,12 @@ class StudyWatcher:
     def _listen(self) -> None:
         """Follow one stream to its end; a stream that broke is opened again at once."""
         heard = 0
+        session = self._client.session
+        if session != self._session:
+            # Every process of the compute node numbers its events from the start.
+            self._session, self._number = session, 0
         try:
-            for number, event in self._client.watch_once(self._number):
+            for number, event in self._client.watch_once(session, self._number):
                 heard += 1
                 self._number = number
                 self._hear(event)
@@ -108,6 +116,12 @@ class StudyWatcher:
         return not (over or self._stopped or self.error)
 
     def _hear(self, event: events.Event) -> None:
+        if isinstance(event, _PASSING):
+            self._narrator.show(event)
+            return
+        # A compute node that was started anew tells everything again.
+        if event in self._heard:
+            return
         self._narrator.show(event)
         with self._changed:
             self._heard.append(event)
@@ -151,8 +165,9 @@ class _Narrator:
         if task != self._task:
             self._task, self._done = task, 0
             self._progress.start(task, total, "tasks")
-        self._progress.advance(task, done - self._done)
-        self._done = done
+        if done > self._done:
+            self._progress.advance(task, done - self._done)
+            self._done = done
 
     def _finish(self) -> None:
         if self._task:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mpcseg.durable import on_disk, write_private
 from mpcseg.errors import BudgetError, ConfigError, ProtocolError
 from mpcseg.privacy.accounting import epsilon_for
 from mpcseg.privacy.budget import NoisePlan
-from mpcseg.private import open_private
 from mpcseg.reference.rounds import RoundKind
 
 # Adding up a plan's rounds is off by rounding errors of this order.
@@ -121,13 +120,13 @@ class Ledger:
         return spending
 
     def save(self, path: Path) -> None:
-        """Write the ledger: a new file with mode 0600 takes the old one's place at once."""
-        temporary = path.with_name(path.name + ".new")
-        with open_private(temporary) as file:
-            file.write((json.dumps(self._document(), indent=2) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        """Write the ledger: a new file with mode 0600 takes the old one's place at once.
+
+        Raises:
+            StorageError: it cannot be written; the old one stays.
+        """
+        with on_disk(path):
+            write_private(path, (json.dumps(self._document(), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path, plan: NoisePlan, study_digest: str) -> Ledger:

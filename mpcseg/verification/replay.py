@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcseg.engine import Engine, RoundWork
+from mpcseg.ckks.slot_sum import SEED_BYTES
+from mpcseg.engine import Engine, RoundSecrets, RoundWork
 from mpcseg.errors import ConfigError, MalformedBlobError, ReplayError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes.blob_store import StudyFiles
@@ -236,7 +237,10 @@ class _Replayer:
         self._progress.advance(task)
         verified = []
         for done in rounds:
-            work = round_work(done.order, spec.n_clusters, uploads, self._plan.noise)
+            # Releases are replayed without their noise, which is what they differ by then.
+            secrets = RoundSecrets(bytes(SEED_BYTES), ())
+            radius = self._plan.noise.radius
+            work = round_work(done.order, spec.n_clusters, uploads, radius, secrets)
             self._evidence.verify_round(done, work)  # 1.
             work = replace(work, seed=self._evidence.verified_seed(done))  # 2.
             digests = self._evidence.verified_partials(done, work)  # 3.

@@ -16,7 +16,8 @@ from typing import Any
 
 from mpcseg.ckks.serialization import longest_partial
 from mpcseg.ckks.slot_sum import SEED_BYTES, seed_commitment
-from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, round_manifest
+from mpcseg.engine.evidence import MANIFEST_FILE, round_manifest
+from mpcseg.engine.round_secrets import SEED_FILE
 from mpcseg.engine.rounds import RoundTasks, RoundWork, Unit
 from mpcseg.errors import BlobError, EvidenceError
 from mpcseg.nodes.blob_checks import BlobChecks

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from mpcseg.durable import rename
 from mpcseg.errors import (
     BlobTooLargeError,
     DigestMismatchError,
@@ -132,8 +133,8 @@ class FileReceiver:
         self._file.close()
 
     def keep(self) -> None:
-        """Give the sealed file its name, atomically."""
-        self.path.replace(self._target)
+        """Give the sealed file its name, atomically and for good."""
+        rename(self.path, self._target)
 
     def __enter__(self) -> FileReceiver:
         """Return itself."""

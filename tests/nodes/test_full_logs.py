@@ -15,8 +15,8 @@ import pytest
 from mpcseg.audit.log import AuditLog, log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Received, RefusalsOmitted, Refused, Sent
-from mpcseg.errors import LogError, MpcsegError, ProtocolError
-from mpcseg.nodes import compute, key, party, servicer
+from mpcseg.errors import MpcsegError, ProtocolError, StorageError
+from mpcseg.nodes import calls, hosted, key, party
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.reference.rounds import ADMISSION_RULES
@@ -55,7 +55,7 @@ class Brittle(AuditLog):
 
 @pytest.fixture
 def brittle(monkeypatch: pytest.MonkeyPatch) -> type[Brittle]:
-    for module in (compute, key, party):
+    for module in (hosted, key, party):
         monkeypatch.setattr(module, "AuditLog", Brittle)
     monkeypatch.setattr(Brittle, "most", None)
     return Brittle
@@ -69,7 +69,7 @@ def test_the_compute_node_takes_and_gives_nothing_without_an_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The key node here never says what became of its key; nobody need wait for it.
-    monkeypatch.setattr(compute, "_LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(hosted, "_LINGER_SECONDS", 0.1)
     running, address = start_compute(nodes, storage, patience=600.0)
     log = brittle.last
     with (
@@ -83,9 +83,9 @@ def test_the_compute_node_takes_and_gives_nothing_without_an_entry(
         alder.upload(*first)
         log.stop()
         for name, blob in others:
-            with pytest.raises(LogError, match="cannot be written"):
+            with pytest.raises(StorageError, match="cannot be written"):
                 alder.upload(name, blob)
-        with pytest.raises(LogError, match="cannot be written"):
+        with pytest.raises(StorageError, match="cannot be written"):
             alder.download(PUBLIC_KEY, len(material.public_key))
         kept = [path.name for path in (storage / "study" / "party-party-a").iterdir()]
         assert kept == [str(first[0])]
@@ -105,7 +105,7 @@ def test_a_party_sends_nothing_without_an_entry(
 ) -> None:
     monkeypatch.setattr(brittle, "most", most)
     liar, folder = Liar(material.attestation(), material.public_key), audit_folder()
-    with serving(nodes, liar) as address, pytest.raises(LogError, match="cannot be written"):
+    with serving(nodes, liar) as address, pytest.raises(StorageError, match="cannot be written"):
         run_party(
             nodes.spec,
             nodes.parties[0],
@@ -137,7 +137,7 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
 ) -> None:
     assert brittle is Brittle
     liar, progress = Stopping(len(nodes.parties) * len(ADMISSION_RULES), b"short"), Recorder()
-    with serving(nodes, liar) as address, pytest.raises(LogError, match="cannot be written"):
+    with serving(nodes, liar) as address, pytest.raises(StorageError, match="cannot be written"):
         run_key(nodes.spec, nodes.key, address, tmp_path, progress, patience=5.0)
     assert liar.n_downloads > 0
     assert liar.aborts == [LogError.code]
@@ -147,7 +147,7 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
 def test_a_flood_of_refused_calls_fills_no_log(
     nodes: Nodes, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servicer, "MOST_REFUSALS", 5)
+    monkeypatch.setattr(calls, "MOST_REFUSALS", 5)
     running, address = start_compute(nodes, storage, patience=600.0)
     with connect(nodes, nodes.parties[0], address) as alder:
         alder.join()

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mpcseg.audit.log import log_path
+from mpcseg.audit.log_file import read_log
+from mpcseg.audit.records import Began
 from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.transport import open_channel
+from mpcseg.study.agreement import load_agreement
+from mpcseg.verification.checks import blocks_are_the_parties, wires_agree
+from mpcseg.verification.evidence import collect
 from tests.nodes.processes import NodeProcess, spawn
 from tests.nodes.studies import Nodes, close, make_cohort, run, start_compute
+from tests.organisations import write_study
 
 pytestmark = pytest.mark.processes
 
@@ -32,25 +39,68 @@ def started() -> Iterator[list[NodeProcess]]:
             node.process.join()
 
 
-def test_a_party_that_is_killed_in_its_upload_and_started_again_takes_part(
+def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    compute, address = start_compute(nodes, tmp_path / "storage", patience=30.0)
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
+    logs = tmp_path / "logs"
+    near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1), audit=logs)
+    own = nodes.parties[1]
+    party = (run_party, nodes.spec, own, address, make_cohort(30, 2, 2))
+    first = spawn(tmp_path / "first", *party, deadly="advance upload", audit=logs)
+    started.append(first)
+    assert first.result() == "killed"
+    assert first.process.exitcode == -signal.SIGKILL
+    secret = logs / f"shuffle-{nodes.spec.digest[:16]}-{own.name}.json"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    changed = spawn(tmp_path / "changed", *party[:-1], make_cohort(30, 2, 3), audit=logs)
+    started.append(changed)
+    assert changed.result().startswith("data: the table, or what is selected of it, has changed")
+    second = spawn(tmp_path / "second", *party, audit=logs)
+    started.append(second)
+    assert second.result() == "done"
+    said = second.report.read_text().splitlines()
+    found = [line for line in said if line.startswith("message the compute node has")]
+    there = int(found[0].split()[5])
+    assert 1 <= there < 3
+    assert said.count("advance upload") == 3 - there
+    # No record is counted twice, and none is missing.
+    assert key.join().result.n_records == pytest.approx(60, abs=0.1)
+    near.join()
+    close(nodes, address)
+    assert compute.join().n_blocks == {"party-a": 1, "party-b": 1}
+    assert not secret.exists()
+    agreement = load_agreement(write_study(tmp_path / "trial.agreement", nodes.spec))
+    evidence = collect(agreement, [tmp_path / "storage", tmp_path / "key", logs], None, None)
+    assert "one digest at both ends" in wires_agree(evidence)
+    assert "party-b 1" in blocks_are_the_parties(evidence)
+    log = read_log(log_path(logs, nodes.spec, "party", own.name), nodes.spec)
+    began = [entry.record for entry in log.entries if isinstance(entry.record, Began)]
+    assert [record.resumes for record in began] == [False, True]
+
+
+def test_a_party_started_again_with_another_table_may_send_that_one_instead(
     nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
 ) -> None:
     compute, address = start_compute(nodes, tmp_path / "storage", patience=30.0)
     key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
     near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
-    party = (run_party, nodes.spec, nodes.parties[1], address, make_cohort(30, 2, 2))
-    first = spawn(tmp_path / "first", *party, deadly="advance upload")
+    party = (run_party, nodes.spec, nodes.parties[1], address)
+    logs = tmp_path / "logs"
+    first = spawn(
+        tmp_path / "first", *party, make_cohort(30, 2, 2), deadly="advance upload", audit=logs
+    )
     started.append(first)
     assert first.result() == "killed"
-    assert first.process.exitcode == -signal.SIGKILL
-    second = spawn(tmp_path / "second", *party)
+    second = spawn(tmp_path / "second", *party, make_cohort(20, 2, 3), audit=logs, restart=True)
     started.append(second)
     assert second.result() == "done"
-    # Nothing of the first process's blobs is counted among the records.
-    assert key.join().result.n_records == pytest.approx(60, abs=0.1)
+    assert second.report.read_text().splitlines().count("advance upload") == 3
+    assert key.join().result.n_records == pytest.approx(50, abs=0.1)
     near.join()
     close(nodes, address)
-    assert compute.join().n_blocks == {"party-a": 1, "party-b": 1}
+    compute.join()
 
 
 def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
@@ -79,7 +129,7 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
         assert error.message == (
             f"the compute node at {address} does not answer: nothing listens there"
         )
-        assert any("trying again in" in text for text in running.progress.messages)
+        assert any("trying again for" in text for text in running.progress.messages)
     assert compute.result() == "killed"
 
 

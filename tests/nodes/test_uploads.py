@@ -32,7 +32,7 @@ from mpcseg.errors import (
     SignatureError,
     TruncatedStreamError,
 )
-from mpcseg.nodes import servicer
+from mpcseg.nodes import blob_calls
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.planning import plan_of
 from mpcseg.nodes.transport import open_channel
@@ -306,7 +306,7 @@ def test_a_blob_that_has_arrived_is_not_sent_again(bench: Bench, material: Mater
 def test_an_upload_that_falls_silent_is_given_up(
     bench: Bench, material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servicer, "CHUNK_SECONDS", 0.5)
+    monkeypatch.setattr(blob_calls, "CHUNK_SECONDS", 0.5)
     header = header_of(FEATURE, material.block[FEATURE])
     opening = blob_pb2.UploadRequest(
         header=blob_pb2.UploadHeader(

@@ -80,7 +80,7 @@ def test_several_records_are_written_together_or_not_at_all(tmp_path: Path) -> N
         with closing(sqlite3.connect(log.path)) as other:
             other.execute("BEGIN EXCLUSIVE")
             log._database.execute("PRAGMA busy_timeout = 10")
-            with pytest.raises(LogError, match="cannot be written"):
+            with pytest.raises(StorageError, match="cannot be written"):
                 log.append(sent(1), sent(2))
         assert len(log) == 1
         log.append(sent(1), sent(2))
@@ -123,9 +123,9 @@ def _append_until_the_disk_is_full(folder: Path, n_bytes: int, told: Connection)
     try:
         for number in range(10_000):
             log.append(sent(number))
-    except LogError as error:
+    except StorageError as error:
         told.send((len(log), error.message))
-    with contextlib.suppress(LogError):
+    with contextlib.suppress(StorageError):
         log.close()
 
 
@@ -153,7 +153,7 @@ def test_a_log_that_cannot_be_signed_is_let_go_all_the_same(tmp_path: Path) -> N
     log = AuditLog(tmp_path, SPEC, identity("alder"), "party")
     log.append(sent(0))
     log._database.execute("PRAGMA query_only = ON")  # as on a disk that has become read-only
-    with pytest.raises(LogError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         log.close()
     with AuditLog(tmp_path, SPEC, identity("alder"), "party") as again:
         assert len(again) == 1

@@ -70,9 +70,13 @@ def asked(
 
 @dataclass
 class Purse:
-    """A budget for so many rounds."""
+    """A budget for so many rounds; some may be paid for already."""
 
     n_left: int = 1000
+    paid: set[int] = field(default_factory=set)
+
+    def spending(self, index: int) -> object | None:
+        return index if index in self.paid else None
 
     def verify_affordable(self, kind: RoundKind, sign: tuple[int, ...] = ()) -> None:
         if self.n_left == 0:
