@@ -7,8 +7,8 @@ import pytest
 from mpcseg.ckks.capacity import needs, study_seconds
 from mpcseg.ckks.planner import Plan, plan_study
 
-# README, "Accuracy and cost": three parties, six features, ten rounds, two workers. Clusters; MB sent
-# by a party, the compute node and the key node; peak MB of the same; seconds in all.
+# README, "Accuracy and cost": three parties, six features, ten rounds, two workers. Clusters; MB
+# sent by a party, the compute node and the key node; peak MB of the same; seconds in all.
 MEASURED = [
     (2, (9.0, 47, 59), (331, 1952, 383), 53),
     (3, (9.7, 73, 188), (351, 2339, 424), 75),
