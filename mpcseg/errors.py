@@ -97,6 +97,14 @@ class SuspendedError(MpcsegError):
     ends_study = False
 
 
+class RecoveryError(MpcsegError):
+    """The key node's recovery folder is not what its log says it must be; nothing is decrypted."""
+
+    code = "recovery"
+    exit_status = 18
+    ends_study = False
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
+from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.study.results import open_results
@@ -91,6 +92,12 @@ def run(  # noqa: PLR0913  each is an option of the command line
             spec, own, settings.address, settings.output, shown, patience=settings.patience
         )
     if trial_output is not None:
+        if done.result is None:
+            raise OutputError(
+                f"{trial_output} cannot be written: an earlier process of this node has sealed the "
+                "results, and what they were made of is destroyed",
+                f"The sealed results are in {settings.output}, and open for their recipients.",
+            )
         write_json(trial_output, result_document(spec, done.result))
     opened = None
     if own.name in spec.recipients:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
@@ -47,6 +48,7 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     *,
     patience: float,
     resumes: bool = False,
+    recovery: RecoveryKind | None = None,
 ) -> Iterator[StudySession]:
     """Enter the study, and leave it at the end of the block.
 
@@ -63,6 +65,7 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
         resumes: this process goes on with the run of the one before it, which was stopped or died.
+        recovery: of the key node: whether it keeps what it needs to go on.
 
     Raises:
         ConfigError: the identity is not in the study in this role.
@@ -71,7 +74,6 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     """
     verify_identity(spec, identity, role)
     plan = study_plan(spec)
-    log.append(logbook.began(plan, resumes=resumes))
     with ComputeClient(
         spec,
         identity,
@@ -83,6 +85,8 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         patience=patience,
     ) as client:
         joined = client.join(resumes=resumes)
+        # Not before: a process that is not let in has begun nothing.
+        log.append(logbook.began(plan, resumes=resumes, recovery=recovery))
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:
