@@ -17,6 +17,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
 )
@@ -58,6 +59,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
@@ -75,6 +77,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "proxy": proxy,
         "patience": patience,
     }
     settings = load_config(KeyConfig, config, options)
@@ -89,7 +92,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     with suspendable(), open_progress(progress) as shown:
         done = run_key(
-            spec, own, settings.address, settings.output, shown, patience=settings.patience
+            spec,
+            own,
+            settings.address,
+            settings.output,
+            shown,
+            patience=settings.patience,
+            proxy=settings.proxy,
         )
     if trial_output is not None:
         if done.result is None:

@@ -10,7 +10,15 @@ from pydantic import Field
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end, study_to_run
-from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, NodeConfig, PartyConfig, load_config
+from mpcseg.cli.config import (
+    AUDIT_FOLDER,
+    Address,
+    Data,
+    NodeConfig,
+    PartyConfig,
+    ProxyUrl,
+    load_config,
+)
 from mpcseg.cli.options import (
     AddressOption,
     AuditOption,
@@ -22,6 +30,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
     TableOption,
@@ -63,6 +72,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
         typer.Option("--key-fingerprint", help="SHA-256 that the public key must have."),
     ] = None,
     audit: AuditOption = None,
+    proxy: ProxyOption = None,
+    max_upload_mbit: Annotated[
+        float | None,
+        typer.Option("--max-upload-mbit", help="Send no faster than so many megabits per second."),
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -97,6 +111,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "opt_out": opt_out,
         "key_fingerprint": key_fingerprint,
         "audit": audit,
+        "proxy": proxy,
+        "max_upload_mbit": max_upload_mbit,
         "patience": patience,
     }
     settings = load_config(PartyConfig, config, options)
@@ -133,6 +149,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
             patience=settings.patience,
             key_fingerprint=settings.key_fingerprint,
             restart=restart,
+            proxy=settings.proxy,
+            max_upload_mbit=settings.max_upload_mbit,
         )
         records = "1 record" if done.n_records == 1 else f"{done.n_records:,} records"
         shown.message(f"the study has its results; {records} left this node as ciphertexts only")
@@ -153,6 +171,8 @@ class ResultsConfig(NodeConfig):
         columns: agreed name to the table's own column name, where they differ.
         key_fingerprint: not used here.
         audit: the folder of this organisation's audit logs.
+        proxy: the HTTP proxy on the way to the compute node.
+        max_upload_mbit: not used here.
     """
 
     address: Address | None = None
@@ -163,6 +183,8 @@ class ResultsConfig(NodeConfig):
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: str | None = None
     audit: Path = AUDIT_FOLDER
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
+    max_upload_mbit: float | None = None
 
 
 @app.command("results")
@@ -195,6 +217,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         ),
     ] = None,
     audit: AuditOption = None,
+    proxy: ProxyOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of labels if there is one.")
     ] = False,
@@ -216,6 +239,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         "id_column": id_column,
         "opt_out": opt_out,
         "audit": audit,
+        "proxy": proxy,
         "patience": patience,
     }
     settings = load_config(ResultsConfig, config, options)
@@ -279,6 +303,7 @@ def _sealed(
             shown,
             audit=settings.audit,
             patience=settings.patience,
+            proxy=settings.proxy,
         )
 
 

@@ -78,6 +78,7 @@ def run_key(
     progress: Progress,
     *,
     patience: float = 60.0,
+    proxy: str | None = None,
     keeps_recovery: bool = True,
 ) -> KeySummary:
     """Lead a study from its keys to its sealed results, or go on with it. Runs on the key node.
@@ -91,6 +92,7 @@ def run_key(
         progress: shown the keys and every round; "round" events hold shift and sizes, none of them
             of a segment that the agreement hides.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
         keeps_recovery: keep the secret key sealed in ``output``; without it, a node that stops has
             lost it, and the study ends.
 
@@ -112,7 +114,9 @@ def run_key(
             ledger.verify_study_affordable()
 
         def take_part(start: Start) -> KeySummary:
-            with _session(spec, identity, address, log, start, progress, patience) as session:
+            with _session(
+                spec, identity, address, log, start, progress, patience, proxy
+            ) as session:
                 return _take_part(spec, identity, session, start, ledger, output, progress)
 
         try:
@@ -176,6 +180,7 @@ def _session(
     start: Start,
     progress: Progress,
     patience: float,
+    proxy: str | None,
 ) -> Iterator[StudySession]:
     """The node's place in the study; says what happened where its keys are there and lost."""
     joined = False
@@ -190,6 +195,7 @@ def _session(
             patience=patience,
             resumes=start.resumes,
             recovery="sealed" if start.recovery.keeps else "none",
+            proxy=proxy,
         ) as session:
             joined = True
             yield session
