@@ -5,18 +5,24 @@ Run once in a test session: real ciphertexts, real TLS, noise of both nodes. Tes
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from mpcseg.audit.log import AuditLog
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import save_to_bytes
 from mpcseg.nodes.requests import fetch_results
+from mpcseg.nodes.study_state import StudyState
 from mpcseg.study.spec import StudySpec
+from mpcseg.wire.events import NodeAbsent, NodeBack, RoundProgress
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations
 from tests.organisations import write_study
 
@@ -43,6 +49,79 @@ class KeyNodesKnowledge:
         self.values.append(value)
 
 
+Snapshot = dict[str, Any]
+
+
+def snapshot(state: StudyState) -> Snapshot:
+    """All that a study's state has and that must outlive a process."""
+    passing = (RoundProgress, NodeAbsent, NodeBack)
+    return copy.deepcopy(
+        {
+            "phase": state.phase,
+            "events": [event for event in state.events if not isinstance(event, passing)],
+            "ending": state.ending,
+            "key_destroyed": state.key_destroyed,
+            "n_blocks": state.n_blocks,
+            "attestation": state.attestation,
+            "manifests": state._manifests,
+            "senders": state._senders,
+            "blobs": state._blobs,
+            "orders": state.rounds.orders,
+            "released": state.rounds._released,
+            "releases": state.rounds._releases,
+        }
+    )
+
+
+class Onlooker:
+    """Looks at the compute node's state after each of its operations and each entry of its log."""
+
+    OPERATIONS = (
+        *("enter", "forget", "publish_keys", "commit", "open_round", "release"),
+        *("finish", "destroyed", "withdraw", "close", "expire", "abort"),
+    )
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, Snapshot]] = []
+        self._state: StudyState | None = None
+        self._size = 0
+
+    def _look(self) -> None:
+        if self._state is not None:
+            self.seen.append((self._size, snapshot(self._state)))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch whatever compute node runs in this process."""
+        with ExitStack() as patches:
+            for name in self.OPERATIONS:
+                patches.enter_context(patch.object(StudyState, name, self._operation(name)))
+            patches.enter_context(patch.object(AuditLog, "append", self._append()))
+            yield
+
+    def _operation(self, name: str) -> Any:
+        original = getattr(StudyState, name)
+
+        def operation(state: StudyState, *arguments: Any) -> Any:
+            outcome = original(state, *arguments)
+            self._state = state
+            self._look()
+            return outcome
+
+        return operation
+
+    def _append(self) -> Any:
+        original = AuditLog.append
+
+        def append(log: AuditLog, *records: Any) -> None:
+            original(log, *records)
+            if log._role == "compute":
+                self._size = len(log)
+                self._look()
+
+        return append
+
+
 @dataclass(frozen=True)
 class FinishedStudy:
     """A study that is over.
@@ -53,6 +132,8 @@ class FinishedStudy:
         storage: the compute node's folder as it was before the study was closed.
         left: what is there afterwards: ``storage``, ``key``, ``audit`` and ``closing.json``.
         known: to the key node alone.
+        snapshots: of the compute node's state, after each of its operations and each entry of its
+            log: how long the log was, and the state.
     """
 
     nodes: Nodes
@@ -60,6 +141,7 @@ class FinishedStudy:
     storage: Path
     left: Path
     known: KeyNodesKnowledge = field(repr=False)
+    snapshots: list[tuple[int, Snapshot]] = field(repr=False)
 
     @property
     def spec(self) -> StudySpec:
@@ -81,7 +163,8 @@ def finished_study() -> FinishedStudy:
         known.listen(key, value)
         return value
 
-    with patch.object(SecretKey, "decrypt_slot_sum", decrypt):
+    onlooker = Onlooker()
+    with onlooker.watching(), patch.object(SecretKey, "decrypt_slot_sum", decrypt):
         ran = run_study(nodes, left, COHORTS)
     known.values += ran.key.result.cluster_centers.ravel().tolist()
     for own in nodes.parties:
@@ -90,7 +173,7 @@ def finished_study() -> FinishedStudy:
     record = close(nodes, ran.address)
     ran.compute.join()
     (left / "closing.json").write_bytes(record)
-    return FinishedStudy(nodes, agreement, folder / "storage", left, known)
+    return FinishedStudy(nodes, agreement, folder / "storage", left, known, onlooker.seen)
 
 
 COHORTS = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]
