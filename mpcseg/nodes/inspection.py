@@ -5,6 +5,7 @@ Runs on: compute node, or anywhere with a copy of its folder.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from mpcseg.nodes.hosted import study_rules
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.resume import rebuild, restore_ledger, run_to_resume
-from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.nodes.storage_check import Flaw, flaws, holds, resting
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.privacy.ledger import Ledger
@@ -57,7 +57,8 @@ def inspect_storage(spec: StudySpec, storage: Path) -> Inspection:
     ledger = Ledger(plan.noise, spec.digest)
     restore_ledger(ledger, entries)
     ledger.run = run.number
-    rules = study_rules(spec, plan, MAX_BLOCKS)
+    # What was taken was allowed, whatever the operator allows now.
+    rules = study_rules(spec, plan, sys.maxsize)
     state = StudyState(rules, Membership(patience=1.0, arrival=1.0), ledger)
     files = StudyFiles(storage)
     found = rebuild(state, run, holds(files))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mpcseg.nodes.progress import Progress, SilentProgress
 from mpcseg.study.schedule import StudyResult
 
 
@@ -56,7 +57,8 @@ class KeySummary:
         bytes_received: from the compute node, by kind.
         peak_rss_mb: largest resident memory.
         decrypted_values: numbers that were decrypted, in all.
-        result: what the study found, in scaled space.
+        result: what the study found, in scaled space; None where an earlier process of the node
+            has sealed the results, and nothing else is left of it.
         sealed: results by recipient, as they were uploaded.
     """
 
@@ -66,7 +68,7 @@ class KeySummary:
     bytes_received: dict[str, int]
     peak_rss_mb: float
     decrypted_values: int
-    result: StudyResult
+    result: StudyResult | None
     sealed: dict[str, bytes]
 
 
@@ -99,13 +101,15 @@ class ComputeSummary:
 
 @dataclass
 class Traffic:
-    """Payload bytes by link and kind, as they are counted."""
+    """Payload bytes by link and kind, as they are counted; ``progress`` is told of each blob."""
 
+    progress: Progress = field(default_factory=SilentProgress)
     _links: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, link: str, kind: str, n_bytes: int) -> None:
         """Count a blob."""
         self._links.setdefault(link, Counter())[kind] += n_bytes
+        self.progress.event("blob", link=link, blob_kind=kind, n_bytes=n_bytes)
 
     def by_link(self) -> dict[str, dict[str, int]]:
         """Return the counts."""

@@ -124,7 +124,7 @@ def test_a_party_sends_nothing_without_an_entry(
             audit=folder,
             patience=2.0,
         )
-    assert liar.aborts == [StorageError.code]
+    assert liar.aborts == []  # it may come back
     log = read_log(log_path(folder, nodes.spec, "party", "party-a"), nodes.spec)
     assert len(log.entries) == most
     # Began, the key's signature and the key; what comes after them is sent one by one.
@@ -149,7 +149,7 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
     with serving(nodes, liar) as address, pytest.raises(StorageError, match="cannot be written"):
         run_key(nodes.spec, nodes.key, address, tmp_path, progress, patience=5.0)
     assert liar.n_downloads > 0
-    assert liar.aborts == [StorageError.code]
+    assert liar.aborts == []  # it may come back
     assert "the secret key is destroyed, after 0 decrypted sums" in progress.messages
 
 

@@ -22,7 +22,7 @@ from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, TARGET_SCALE, ParameterSet
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import plaintext_residues, residues_of, unpack_ciphertext
-from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, slot_sum_units, units_per_sum
+from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, own_noise, slot_sum_units, units_per_sum
 from mpcseg.engine import draw_noise, secrets_of_round
 from mpcseg.engine.round_secrets import NOISE_FILE, SEED_FILE
 from mpcseg.engine.tasks import ReleaseTask
@@ -266,13 +266,14 @@ def test_noise_is_told_to_nobody(lab: Lab, caplog: pytest.LogCaptureFixture, cap
 
 
 def test_the_key_nodes_own_draw_comes_on_top(lab: Lab) -> None:
-    """Fresh for each decryption, of the agreed distribution, and an integer in units of the sum."""
+    """Of the agreed distribution, and an integer in units of the sum."""
     (blob,) = lab.run(lab.task((0.0,), 94))
     exact = lab.units(blob)
 
     def drawn(std: float) -> np.ndarray:
         decrypt = lab.secret.decrypt_slot_sum
-        own = [decrypt(blob, TARGET_SCALE, own_std=std / UNITS) for _ in range(800)]
+        noise = (own_noise(PARAMETERS, TARGET_SCALE, std / UNITS) for _ in range(800))
+        own = [decrypt(blob, TARGET_SCALE, one) for one in noise]
         return np.array(own) * UNITS - exact
 
     draws = drawn(FINE)
