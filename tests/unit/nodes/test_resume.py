@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import (
@@ -23,6 +24,7 @@ from mpcseg.audit.records import (
     StartedAnew,
     StudyEnded,
 )
+from mpcseg.cli.app import app
 from mpcseg.errors import LogError, StorageError
 from mpcseg.nodes.blob_store import BlobStore, StudyFiles
 from mpcseg.nodes.hosted import study_rules
@@ -282,3 +284,22 @@ def test_going_on_removes_what_was_cut_off_and_nothing_else(
     finally:
         store.close()
     assert study.storage != copy
+
+
+def test_the_operator_is_told_what_is_wrong_with_a_folder(study: FinishedStudy, copy: Path) -> None:
+    def check() -> Any:
+        return CliRunner().invoke(
+            app, ["storage", "check", str(copy), "--study", str(study.agreement)]
+        )
+
+    whole = check()
+    assert whole.exit_code == 0, whole.output
+    assert "the study is finished; 4 rounds are done" in whole.output
+    assert "0 were not complete" in whole.output
+    gone = copy / "study" / "releases" / "release-0002-00001"
+    gone.unlink()
+    damaged = check()
+    assert isinstance(damaged.exception, StorageError)
+    assert "is missing" in damaged.output
+    assert gone.name in damaged.output
+    assert not gone.exists()
