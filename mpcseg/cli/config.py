@@ -11,7 +11,10 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mpcseg.audit.records import RecoveryKind
+from mpcseg.errors import ConfigError
+from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
+from mpcseg.nodes.route import parse_proxy
 from mpcseg.study.documents import check, read_toml
 from mpcseg.study.table import TableSource, is_database
 
@@ -41,6 +44,15 @@ def _fingerprint(text: str) -> str:
     return text
 
 
+def _proxy(text: str) -> str:
+    if text:
+        try:
+            parse_proxy(text, "it")
+        except ConfigError:
+            raise ValueError("must be http://HOST:PORT, or empty for no proxy") from None
+    return text
+
+
 def _data(value: object) -> Path | str:
     """A file as a path, and a database's URL as it is: a path would lose one of its slashes."""
     if not isinstance(value, str | Path):
@@ -52,6 +64,7 @@ Address = Annotated[str, AfterValidator(_address)]
 # Port 0 takes a free one.
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Data = Annotated[Path | str, BeforeValidator(_data)]
 
 # A line may be down for hours, and whoever mends it sleeps at night; organisations start theirs
@@ -72,6 +85,9 @@ class NodeConfig(BaseModel):
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
         patience: seconds to wait for a node that does not answer before giving up.
+        log_file: where the node writes its log, one JSON object per line; ``-`` for standard
+            output; None for none.
+        metrics: ``host:port`` on which Prometheus may scrape the node; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +96,8 @@ class NodeConfig(BaseModel):
     identity: Path
     policy: Path | None = None
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
+    log_file: Path | None = None
+    metrics: ListenAddress | None = None
 
 
 class PartyConfig(NodeConfig):
@@ -98,6 +116,9 @@ class PartyConfig(NodeConfig):
         key_fingerprint: SHA-256 that the public encryption key must have, where it was agreed on
             by telephone; the key node's signature is checked in any case.
         audit: the folder of this organisation's audit logs.
+        proxy: the HTTP proxy on the way to the compute node; "" for none, and what the environment
+            says (https_proxy and so on) where left out. Not shown: a URL may hold a password.
+        max_upload_mbit: megabits per second that this node sends with at most.
     """
 
     address: Address
@@ -108,6 +129,8 @@ class PartyConfig(NodeConfig):
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: Fingerprint | None = None
     audit: Path = AUDIT_FOLDER
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
+    max_upload_mbit: float | None = Field(default=None, ge=LEAST_MBIT)
 
     @property
     def source(self) -> TableSource:
@@ -124,12 +147,14 @@ class KeyConfig(NodeConfig):
 
     Attributes:
         address: ``host:port`` of the compute node.
+        proxy: as of a party.
         output: the folder for the results.
         recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
             secret key among it, sealed to its own identity; "none" to keep nothing.
     """
 
     address: Address
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
     recovery: RecoveryKind = "sealed"
 
@@ -170,7 +195,7 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
     data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
     for name, field in model.model_fields.items():
         value, kinds = data.get(name), {field.annotation, *get_args(field.annotation)}
-        if file and Path in kinds and isinstance(value, str):
+        if file and Path in kinds and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
     data.update({name: value for name, value in options.items() if value is not None})

@@ -26,6 +26,14 @@ PolicyOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="The compute node, as HOST:PORT.")
 ]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        help="The HTTP proxy on the way to the compute node, as http://HOST:PORT; empty for none, "
+        "whatever the environment says.",
+    ),
+]
 PatienceOption = Annotated[
     float | None,
     typer.Option("--patience", help="Seconds to wait for a node that does not answer."),
@@ -58,6 +66,22 @@ AuditOption = Annotated[
 SummaryOption = Annotated[
     Path | None,
     typer.Option("--summary", help="Write seconds, bytes, memory and counts here (JSON)."),
+]
+LogFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-file",
+        help="Write a log here, one JSON object per line, without any value; `-` for standard "
+        "output, and then nothing else is shown.",
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        help="Let Prometheus scrape this node on HOST:PORT (/metrics, and /healthz); for an "
+        "address that only this organisation reaches.",
+    ),
 ]
 ProgressOption = Annotated[
     ProgressMode,

@@ -171,7 +171,7 @@ def serve(
     while True:
         try:
             task = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         answer: TaskReport | Exception
         try:

@@ -24,6 +24,7 @@ from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
@@ -38,6 +39,7 @@ from mpcseg.nodes.resume import (
 )
 from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.servicer import ComputeServicer
+from mpcseg.nodes.status import Narrator
 from mpcseg.nodes.storage_check import flaws, holds
 from mpcseg.nodes.study_course import Ending, Phase
 from mpcseg.nodes.study_rules import RoundOrder, StudyRules
@@ -232,6 +234,7 @@ class HostedStudy:
         """Make what answers the study's calls. In the event loop in which `run` will be."""
         spec = self._spec
         self._changes = Changes()
+        self._narrator = Narrator(self.state, self._progress)
         self._record: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._rounds = RoundRunner(
             self.state,
@@ -283,6 +286,7 @@ class HostedStudy:
             await self._rounds.close()
             await self._tell_everybody()
             self._record.set_result(await asyncio.to_thread(self._end))
+            await self._hand_over()
         except MpcsegError as error:
             state.suspend(error)
             self._changes.happened()
@@ -319,6 +323,7 @@ class HostedStudy:
         """Enter a round into the ledger, on disk, before anything of it leaves this node."""
         spent = self._ledger.spend(order.kind, order.index, order.sign)
         self._ledger.save(ledger_path(self._storage, self._spec))
+        tell_budget(self._progress, self._ledger, self._spec, order.index)
         if order.index not in self._resumed.paid:
             self._log.append(RoundSpent(round=order.index, rho=finite(spent.rho)))
 
@@ -371,7 +376,8 @@ class HostedStudy:
         Raises:
             MpcsegError: why this process has to stop.
         """
-        state = self.state
+        state, narrator = self.state, self._narrator
+        narrator.tell()
         while state.phase not in (phase, Phase.OVER):
             if state.suspended is not None:
                 raise state.suspended
@@ -382,7 +388,21 @@ class HostedStudy:
             state.tick(time.monotonic())
             if len(state.events) > before:
                 self._changes.happened()
+            narrator.tell()
         self._clock.note(state.phase)
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether an earlier process had begun to end the study."""
+        return self._run is not None and self._run.end_decided
+
+    async def _hand_over(self) -> None:
+        """Where whoever asked for the end was cut off by a restart: wait for it to ask again."""
+        ending = self.state.ending
+        if self._is_late and ending is not None and ending.request is not None:
+            deadline = time.monotonic() + min(_LONG_LINGER_SECONDS, self._limits.patience)
+            while time.monotonic() < deadline and not self.servicer.handed_over:
+                await asyncio.sleep(_TICK_SECONDS)
 
     async def _tell_everybody(self) -> None:
         """Wait until every node has had its last event, or is not there to be told.
@@ -390,7 +410,7 @@ class HostedStudy:
         The key node, where it has a key, also gets the time to say that it is destroyed.
         """
         state, told = self.state, self.servicer.told
-        late = self._run is not None and self._run.end_decided
+        late = self._is_late
         seconds = _LONG_LINGER_SECONDS if late else _LINGER_SECONDS
         deadline = time.monotonic() + min(seconds, self._limits.patience)
         while time.monotonic() < deadline:

@@ -23,6 +23,7 @@ from mpcseg.engine import release_scales
 from mpcseg.errors import ProtocolError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.key_history import Start, blobs_there
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.recovery import Intent
@@ -131,6 +132,7 @@ class KeyRounds:
         # before anything is decrypted: what it did can be checked, and not be made up afterwards.
         self._session.client.exchange_checkpoints()
         self._pay(request)
+        tell_budget(self._progress, self._ledger, self._spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
             blobs = list(line.map(self._fetch, names))

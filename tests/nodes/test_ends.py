@@ -225,7 +225,7 @@ def test_the_budget_is_spent_once(studies: Any) -> None:
     for path in (ledger, own_ledger):
         assert path.stat().st_mode & 0o777 == 0o600
     assert ledger.read_bytes() == own_ledger.read_bytes()
-    compute.process.terminate()
+    close_study(study.nodes.spec, study.nodes.compute, study.address, Recorder())
     assert compute.result() == "done"
     assert study.record().reason == "closed"
     # As if nobody had put the end on record: the ledger alone decides.

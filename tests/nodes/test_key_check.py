@@ -15,12 +15,12 @@ from mpcseg.engine.key_check import KeyCheck
 from mpcseg.errors import (
     BlobTooLargeError,
     DigestMismatchError,
-    DuplicateNodeError,
     MalformedBlobError,
     MpcsegError,
     ParameterMismatchError,
     ProtocolError,
     TruncatedStreamError,
+    UnknownSessionError,
 )
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.transport import open_channel
@@ -81,7 +81,7 @@ def test_keys_are_looked_at_only_when_sender_length_and_digest_are_right(
     right = header_of(KEYS, blob)
     wrong: tuple[tuple[Line, BlobHeader, bytes, type[MpcsegError]], ...] = (
         (door.party_line, right, blob, ProtocolError),
-        (replace(door.key_line, session="0" * 32), right, blob, DuplicateNodeError),
+        (replace(door.key_line, session="0" * 32), right, blob, UnknownSessionError),
         (replace(door.key_line, study_digest="0" * 64), right, blob, ParameterMismatchError),
         (door.key_line, replace(right, length=10**9), blob, BlobTooLargeError),
         (door.key_line, right, blob[:-1], TruncatedStreamError),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -131,63 +130,6 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
         )
         assert any("trying again for" in text for text in running.progress.messages)
     assert compute.result() == "killed"
-
-
-def test_the_operator_of_the_compute_node_stops_it(
-    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
-) -> None:
-    storage = tmp_path / "storage"
-    compute = spawn(
-        tmp_path / "compute",
-        serve_compute,
-        nodes.spec,
-        nodes.compute,
-        "127.0.0.1:0",
-        storage,
-        1,
-    )
-    started.append(compute)
-    address = compute.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key")
-    key.progress.wait(lambda p: p.facts("keys"))
-    assert list(storage.rglob("public-key"))
-    os.kill(compute.process.pid or 0, signal.SIGTERM)
-    error = key.error()
-    assert error.code == "study_aborted"
-    assert "operator of the compute node" in error.message
-    assert compute.result().startswith("study_aborted")
-    assert not (storage / "study").exists()
-
-
-def test_a_compute_node_that_comes_back_does_not_go_on_with_an_old_study(
-    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
-) -> None:
-    def serve(name: str, listen: str) -> NodeProcess:
-        node = spawn(
-            tmp_path / name,
-            serve_compute,
-            nodes.spec,
-            nodes.compute,
-            listen,
-            tmp_path / "storage",
-            1,
-        )
-        started.append(node)
-        return node
-
-    first = serve("first", "127.0.0.1:0")
-    address = first.wait_line("event listening")
-    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=30.0)
-    key.progress.wait(lambda p: p.facts("keys"))
-    first.process.kill()
-    first.process.join()
-    second = serve("second", address)
-    second.wait_line("event listening")
-    left = (tmp_path / "storage" / "study").rglob("*")
-    assert not [path for path in left if path.is_file()]
-    error = key.error()
-    assert error.code == "protocol"
-    assert "the compute node was started anew" in error.message
 
 
 def test_the_workers_of_a_killed_compute_node_do_not_stay(

@@ -31,6 +31,7 @@ from mpcseg.errors import (
     SecretKeyRefusedError,
     SignatureError,
     TruncatedStreamError,
+    UnknownSessionError,
 )
 from mpcseg.nodes import blob_calls
 from mpcseg.nodes.client import ComputeClient
@@ -254,7 +255,7 @@ def test_a_node_without_a_study_or_a_session_is_refused(bench: Bench, material: 
     blob = material.block[FEATURE]
     for line, error in (
         (replace(bench.party_line, study_digest="0" * 64), ParameterMismatchError),
-        (replace(bench.party_line, session=""), DuplicateNodeError),
+        (replace(bench.party_line, session=""), UnknownSessionError),
     ):
         with pytest.raises(error):
             line.send(header_of(FEATURE, blob), list(chunks_of(blob)))

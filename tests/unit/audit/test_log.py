@@ -22,7 +22,14 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.log_file import FIRST_CHAIN, SCHEMA, chained, read_log
 from mpcseg.audit.merkle import leaf_hash
 from mpcseg.audit.records import Received, Refused, RoundOpened, Sent
-from mpcseg.errors import AuditError, ConfigError, EvidenceError, LogError, SignatureError
+from mpcseg.errors import (
+    AuditError,
+    ConfigError,
+    EvidenceError,
+    LogError,
+    SignatureError,
+    StorageError,
+)
 from mpcseg.study.spec import StudySpec
 from tests.organisations import identity, study_spec
 

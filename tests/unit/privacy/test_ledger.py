@@ -22,8 +22,10 @@ DIGEST = "ab" * 32
 def spent(plan: NoisePlan) -> Ledger:
     """After the runs that stopped at their admission, and a whole one."""
     ledger = Ledger(plan, DIGEST)
-    for _ in range(ADMISSION_ROUNDS - 1):
+    for run in range(ADMISSION_ROUNDS - 1):
+        ledger.run = run
         ledger.spend("admission", 0)
+    ledger.run = ADMISSION_ROUNDS
     whole_run(ledger, plan)
     return ledger
 
@@ -96,7 +98,8 @@ def test_one_round_too_many_is_refused_although_little_is_missing() -> None:
 def test_a_run_that_cannot_end_is_refused_at_its_start() -> None:
     plan = planned()
     ledger = Ledger(plan, DIGEST)
-    for _ in range(ADMISSION_ROUNDS):
+    for run in range(ADMISSION_ROUNDS):
+        ledger.run = run
         ledger.verify_study_affordable()
         ledger.spend("admission", 0)
     with pytest.raises(BudgetError, match="another run"):
