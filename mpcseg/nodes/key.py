@@ -70,7 +70,7 @@ _DOWNLOADS = 4
 """Releases on their way at a time: each costs a round trip."""
 
 
-def run_key(
+def run_key(  # noqa: PLR0913  a node is started with all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -172,7 +172,7 @@ class _FinishedError(ProtocolError):
 
 
 @contextmanager
-def _session(
+def _session(  # noqa: PLR0913, PLR0917  a session is made of all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
