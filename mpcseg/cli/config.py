@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
@@ -143,11 +144,14 @@ class KeyConfig(NodeConfig):
         address: ``host:port`` of the compute node.
         proxy: as of a party.
         output: the folder for the results.
+        recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
+            secret key among it, sealed to its own identity; "none" to keep nothing.
     """
 
     address: Address
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
+    recovery: RecoveryKind = "sealed"
 
 
 class ComputeConfig(NodeConfig):

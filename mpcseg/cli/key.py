@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.options import (
@@ -59,6 +60,15 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    recovery: Annotated[
+        RecoveryKind | None,
+        typer.Option(
+            "--recovery",
+            help="`sealed`: keep what this node needs to go on after it was stopped or killed in "
+            "the output folder, sealed to its identity. `none`: keep nothing; then stopping this "
+            "node ends the study.",
+        ),
+    ] = None,
     proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
@@ -66,8 +76,10 @@ def run(  # noqa: PLR0913  each is an option of the command line
 ) -> None:
     """Make the keys, steer the rounds, and seal the results to those who receive them.
 
-    The secret key is made afresh, kept in memory and destroyed when the last sum is decrypted. The
-    key node sees, per round, sums over all parties' records, with the agreed noise; never a record.
+    The secret key is made afresh, and destroyed when the last sum is decrypted. Until then it is
+    kept sealed in the output folder, so that a node that was stopped or killed goes on when it is
+    started again with the same command. The key node sees, per round, sums over all parties'
+    records, with the agreed noise; never a record.
     It must not be run by whoever runs the compute node. Where its organisation receives results,
     they are opened here and shown.
     """
@@ -77,6 +89,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "recovery": recovery,
         "proxy": proxy,
         "patience": patience,
     }
@@ -98,6 +111,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             settings.output,
             shown,
             patience=settings.patience,
+            keeps_recovery=settings.recovery == "sealed",
             proxy=settings.proxy,
         )
     if trial_output is not None:

@@ -340,4 +340,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 _NO_IDENTITY = "Name the folder that `mpcseg identity new` made."
-_GIVE_PASSPHRASE = "Give the passphrase at the prompt or in MPCSEG_PASSPHRASE."  # noqa: S105
+_GIVE_PASSPHRASE = (
+    "Give the passphrase at the prompt, in MPCSEG_PASSPHRASE, or in "  # noqa: S105
+    "the file that MPCSEG_PASSPHRASE_FILE names."
+)
