@@ -16,6 +16,7 @@ from mpcseg.audit.log import log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Began
 from mpcseg.cli.suspension import suspendable
+from mpcseg.errors import ProtocolError
 from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
@@ -149,6 +150,27 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
         )
         assert any("trying again for" in text for text in running.progress.messages)
     assert compute.result() == "killed"
+
+
+def test_a_compute_node_that_comes_back_without_its_storage_is_not_taken_for_the_old_one(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    def serve(name: str, listen: str) -> NodeProcess:
+        storage = tmp_path / f"storage-of-{name}"
+        node = spawn(tmp_path / name, serve_compute, nodes.spec, nodes.compute, listen, storage, 1)
+        started.append(node)
+        return node
+
+    first = serve("first", "127.0.0.1:0")
+    address = first.wait_line("event listening")
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=60.0)
+    key.progress.wait(lambda p: p.facts("keys"))
+    first.process.kill()
+    first.process.join()
+    serve("second", address).wait_line("event listening")
+    error = key.error(60.0)
+    assert type(error) is ProtocolError
+    assert "what this node had sent to it is gone" in error.message
 
 
 def test_the_workers_of_a_killed_compute_node_do_not_stay(
