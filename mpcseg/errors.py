@@ -481,6 +481,8 @@ def subclasses() -> dict[str, type[MpcsegError]]:
     queue: list[type[MpcsegError]] = [MpcsegError]
     while queue:
         cls = queue.pop()
-        found[cls.code] = cls
+        # A class without a code of its own is a matter of the module that raises it.
+        if "code" in vars(cls):
+            found[cls.code] = cls
         queue.extend(cls.__subclasses__())
     return found
