@@ -72,6 +72,9 @@ class NodeConfig(BaseModel):
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
         patience: seconds to wait for a node that does not answer before giving up.
+        log_file: where the node writes its log, one JSON object per line; ``-`` for standard
+            output; None for none.
+        metrics: ``host:port`` on which Prometheus may scrape the node; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +83,8 @@ class NodeConfig(BaseModel):
     identity: Path
     policy: Path | None = None
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
+    log_file: Path | None = None
+    metrics: ListenAddress | None = None
 
 
 class PartyConfig(NodeConfig):
@@ -170,7 +175,7 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
     data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
     for name, field in model.model_fields.items():
         value, kinds = data.get(name), {field.annotation, *get_args(field.annotation)}
-        if file and Path in kinds and isinstance(value, str):
+        if file and Path in kinds and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
     data.update({name: value for name, value in options.items() if value is not None})

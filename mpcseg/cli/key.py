@@ -11,10 +11,13 @@ from rich.console import Console
 from mpcseg.audit.records import RecoveryKind
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
+from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
     ConfigOption,
     IdentityOption,
+    LogFileOption,
+    MetricsOption,
     PatienceOption,
     PolicyOption,
     ProgressOption,
@@ -22,13 +25,14 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
-from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
+from mpcseg.report.structured_log import STANDARD_OUTPUT
 from mpcseg.study.results import open_results
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
@@ -70,6 +74,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
     ] = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
+    log_file: LogFileOption = None,
+    metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Make the keys, steer the rounds, and seal the results to those who receive them.
@@ -89,6 +95,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "output": output,
         "recovery": recovery,
         "patience": patience,
+        "log_file": log_file,
+        "metrics": metrics,
     }
     settings = load_config(KeyConfig, config, options)
     verify_output_folder(settings.output)
@@ -100,7 +108,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
-    with suspendable(), open_progress(progress) as shown:
+    with (
+        observers(progress, settings, own.name, "key", settings.output) as watching,
+        watching.of(spec) as shown,
+        suspendable(),
+    ):
         done = run_key(
             spec,
             own,
@@ -122,7 +134,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     if own.name in spec.recipients:
         opened = open_results(spec, own, done.sealed[own.name])
         write_results(opened, settings.output)
-    if progress is not ProgressMode.JSON:
+    if progress is not ProgressMode.JSON and settings.log_file != STANDARD_OUTPUT:
         console = Console()
         if opened is not None:
             show_results(opened, console)

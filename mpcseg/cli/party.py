@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end, study_to_run
 from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, NodeConfig, PartyConfig, load_config
+from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
     AuditOption,
@@ -18,6 +19,8 @@ from mpcseg.cli.options import (
     DataOption,
     IdColumnOption,
     IdentityOption,
+    LogFileOption,
+    MetricsOption,
     OptOutOption,
     PatienceOption,
     PolicyOption,
@@ -77,6 +80,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
     ] = False,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
+    log_file: LogFileOption = None,
+    metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Encrypt this organisation's records, send them, and wait for the results of the study.
@@ -98,12 +103,18 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "key_fingerprint": key_fingerprint,
         "audit": audit,
         "patience": patience,
+        "log_file": log_file,
+        "metrics": metrics,
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
     spec = study_to_run(settings, settings.columns)
     own = load_own_identity(settings.identity)
-    with suspendable(), open_progress(progress) as shown:
+    with (
+        observers(progress, settings, own.name, "party", settings.audit) as watching,
+        watching.of(spec) as shown,
+        suspendable(),
+    ):
         cohort = load_cohort(
             settings.source,
             spec.features,
@@ -113,8 +124,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
             opt_out=settings.opt_out,
         )
         for warning in cohort.warnings:
-            shown.message(f"warning: {warning}")
-        shown.message(cohort.account)
+            shown.event("cohort_warning", warning=warning)
+        shown.event("cohort", account=cohort.account)
 
         from mpcseg.nodes.party import prepare, run_party  # noqa: PLC0415  slow imports
 
@@ -134,8 +145,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             key_fingerprint=settings.key_fingerprint,
             restart=restart,
         )
-        records = "1 record" if done.n_records == 1 else f"{done.n_records:,} records"
-        shown.message(f"the study has its results; {records} left this node as ciphertexts only")
+        shown.event("results_ready", n_records=done.n_records)
         if own.name in spec.recipients:
             shown.message("fetch what is sealed to this organisation with: mpcseg party results")
     write_summary(done, summary)

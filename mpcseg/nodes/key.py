@@ -35,6 +35,7 @@ from mpcseg.errors import (
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.key_end import deliver, statement
 from mpcseg.nodes.key_history import Start, blobs_there, start_of
 from mpcseg.nodes.key_results import SEALED_FOLDER, keep_sealed, read_sealed
@@ -397,6 +398,7 @@ class _KeyNode:
         # before anything is decrypted: what it did can be checked, and not be made up afterwards.
         self._session.client.exchange_checkpoints()
         self._pay(request)
+        tell_budget(self._progress, self._ledger, self._spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
             blobs = list(line.map(self._fetch, names))
