@@ -349,6 +349,14 @@ class UnknownSessionError(NodeError):
     grpc_status = "FAILED_PRECONDITION"
 
 
+class ProxyError(NodeError):
+    """The HTTP proxy on the way to the compute node does not let this node through."""
+
+    code = "proxy"
+    exit_status = 59
+    ends_study = False
+
+
 class StudyAbortedError(NodeError):
     """The study was stopped by another node."""
 

@@ -21,6 +21,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
 )
@@ -72,6 +73,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "node ends the study.",
         ),
     ] = None,
+    proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     log_file: LogFileOption = None,
@@ -94,6 +96,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "address": address,
         "output": output,
         "recovery": recovery,
+        "proxy": proxy,
         "patience": patience,
         "log_file": log_file,
         "metrics": metrics,
@@ -121,6 +124,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             shown,
             patience=settings.patience,
             keeps_recovery=settings.recovery == "sealed",
+            proxy=settings.proxy,
         )
     if trial_output is not None:
         if done.result is None:

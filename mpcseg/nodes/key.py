@@ -71,7 +71,7 @@ _DOWNLOADS = 4
 """Releases on their way at a time: each costs a round trip."""
 
 
-def run_key(
+def run_key(  # noqa: PLR0913  a node is started with all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -79,6 +79,7 @@ def run_key(
     progress: Progress,
     *,
     patience: float = 60.0,
+    proxy: str | None = None,
     keeps_recovery: bool = True,
 ) -> KeySummary:
     """Lead a study from its keys to its sealed results, or go on with it. Runs on the key node.
@@ -92,6 +93,7 @@ def run_key(
         progress: shown the keys and every round; "round" events hold shift and sizes, none of them
             of a segment that the agreement hides.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
         keeps_recovery: keep the secret key sealed in ``output``; without it, a node that stops has
             lost it, and the study ends.
 
@@ -113,7 +115,9 @@ def run_key(
             ledger.verify_study_affordable()
 
         def take_part(start: Start) -> KeySummary:
-            with _session(spec, identity, address, log, start, progress, patience) as session:
+            with _session(
+                spec, identity, address, log, start, progress, patience, proxy
+            ) as session:
                 return _take_part(spec, identity, session, start, ledger, output, progress)
 
         try:
@@ -169,7 +173,7 @@ class _FinishedError(ProtocolError):
 
 
 @contextmanager
-def _session(
+def _session(  # noqa: PLR0913, PLR0917  a session is made of all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -177,6 +181,7 @@ def _session(
     start: Start,
     progress: Progress,
     patience: float,
+    proxy: str | None,
 ) -> Iterator[StudySession]:
     """The node's place in the study; says what happened where its keys are there and lost."""
     joined = False
@@ -191,6 +196,7 @@ def _session(
             patience=patience,
             resumes=start.resumes,
             recovery="sealed" if start.recovery.keeps else "none",
+            proxy=proxy,
         ) as session:
             joined = True
             yield session

@@ -48,6 +48,8 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     *,
     patience: float,
     resumes: bool = False,
+    proxy: str | None = None,
+    max_upload_mbit: float | None = None,
     recovery: RecoveryKind | None = None,
 ) -> Iterator[StudySession]:
     """Enter the study, and leave it at the end of the block.
@@ -65,6 +67,8 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
         resumes: this process goes on with the run of the one before it, which was stopped or died.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
+        max_upload_mbit: megabits per second that this node sends blobs with; None for no limit.
         recovery: of the key node: whether it keeps what it needs to go on.
 
     Raises:
@@ -83,6 +87,8 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         log=log,
         progress=progress,
         patience=patience,
+        proxy=proxy,
+        max_upload_mbit=max_upload_mbit,
     ) as client:
         joined = client.join(resumes=resumes)
         # Not before: a process that is not let in has begun nothing.
