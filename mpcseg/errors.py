@@ -105,6 +105,13 @@ class RecoveryError(MpcsegError):
     ends_study = False
 
 
+class UnhealthyError(MpcsegError):
+    """A node that was asked whether it runs does not answer."""
+
+    code = "unhealthy"
+    exit_status = 19
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 
