@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from unittest.mock import patch
 
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import save_to_bytes
+from mpcseg.nodes.metrics import NodeMetrics
+from mpcseg.nodes.progress import Progress, SeveralProgress
 from mpcseg.nodes.requests import fetch_results
+from mpcseg.report.structured_log import LogFile
 from mpcseg.study.spec import StudySpec
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations
 from tests.organisations import write_study
@@ -53,6 +57,8 @@ class FinishedStudy:
         storage: the compute node's folder as it was before the study was closed.
         left: what is there afterwards: ``storage``, ``key``, ``audit`` and ``closing.json``.
         known: to the key node alone.
+        logs: the folder of the nodes' structured logs, named "role-organisation.log".
+        metrics: what each of them counted, by the same names.
     """
 
     nodes: Nodes
@@ -60,6 +66,8 @@ class FinishedStudy:
     storage: Path
     left: Path
     known: KeyNodesKnowledge = field(repr=False)
+    logs: Path
+    metrics: dict[str, NodeMetrics]
 
     @property
     def spec(self) -> StudySpec:
@@ -81,16 +89,28 @@ def finished_study() -> FinishedStudy:
         known.listen(key, value)
         return value
 
-    with patch.object(SecretKey, "decrypt_slot_sum", decrypt):
-        ran = run_study(nodes, left, COHORTS)
-    known.values += ran.key.result.cluster_centers.ravel().tolist()
-    for own in nodes.parties:
-        fetch_results(nodes.spec, own, ran.address, Recorder(), audit=left / "audit")
-    shutil.copytree(left / "storage", folder / "storage")
-    record = close(nodes, ran.address)
-    ran.compute.join()
-    (left / "closing.json").write_bytes(record)
-    return FinishedStudy(nodes, agreement, folder / "storage", left, known)
+    metrics: dict[str, NodeMetrics] = {}
+    closing = ExitStack()
+    (folder / "logs").mkdir()
+
+    def observe(node: str, role: str) -> Progress:
+        name = f"{role}-{node}"
+        metrics[name] = NodeMetrics(node, role, folder)
+        file = closing.enter_context(LogFile(folder / "logs" / f"{name}.log"))
+        log = file.of(nodes.spec, node, role)
+        return SeveralProgress([log, metrics[name].of(nodes.spec)])
+
+    with closing, patch.object(SecretKey, "decrypt_slot_sum", decrypt):
+        ran = run_study(nodes, left, COHORTS, observe=observe)
+        known.values += ran.key.result.cluster_centers.ravel().tolist()
+        for own in nodes.parties:
+            fetch_results(nodes.spec, own, ran.address, Recorder(), audit=left / "audit")
+        shutil.copytree(left / "storage", folder / "storage")
+        record = close(nodes, ran.address)
+        ran.compute.join()
+        (left / "closing.json").write_bytes(record)
+    logs = folder / "logs"
+    return FinishedStudy(nodes, agreement, folder / "storage", left, known, logs, metrics)
 
 
 COHORTS = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]

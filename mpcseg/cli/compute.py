@@ -9,9 +9,12 @@ import typer
 
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import ComputeConfig, load_config
+from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     ConfigOption,
     IdentityOption,
+    LogFileOption,
+    MetricsOption,
     PatienceOption,
     PolicyOption,
     ProgressOption,
@@ -19,7 +22,7 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
-from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.summary import verify_summary, write_summary
 
 app = typer.Typer(help="The compute node: works on ciphertexts only.", no_args_is_help=True)
@@ -56,6 +59,8 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     ] = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
+    log_file: LogFileOption = None,
+    metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Serve one study: its rounds, then its sealed results, until it is closed.
@@ -75,6 +80,8 @@ def serve(  # noqa: PLR0913  each is an option of the command line
         "arrival": arrival,
         "max_blocks": max_blocks,
         "patience": patience,
+        "log_file": log_file,
+        "metrics": metrics,
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
@@ -83,7 +90,10 @@ def serve(  # noqa: PLR0913  each is an option of the command line
 
     from mpcseg.nodes.compute import serve_compute  # noqa: PLC0415  gRPC takes a while to import
 
-    with open_progress(progress) as shown:
+    with (
+        observers(progress, settings, own.name, "compute", settings.storage) as watching,
+        watching.of(spec) as shown,
+    ):
         done = serve_compute(
             spec,
             own,

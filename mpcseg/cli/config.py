@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
@@ -84,6 +85,9 @@ class NodeConfig(BaseModel):
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
         patience: seconds to wait for a node that does not answer before giving up.
+        log_file: where the node writes its log, one JSON object per line; ``-`` for standard
+            output; None for none.
+        metrics: ``host:port`` on which Prometheus may scrape the node; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +96,8 @@ class NodeConfig(BaseModel):
     identity: Path
     policy: Path | None = None
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
+    log_file: Path | None = None
+    metrics: ListenAddress | None = None
 
 
 class PartyConfig(NodeConfig):
@@ -143,11 +149,14 @@ class KeyConfig(NodeConfig):
         address: ``host:port`` of the compute node.
         proxy: as of a party.
         output: the folder for the results.
+        recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
+            secret key among it, sealed to its own identity; "none" to keep nothing.
     """
 
     address: Address
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
+    recovery: RecoveryKind = "sealed"
 
 
 class ComputeConfig(NodeConfig):
@@ -186,7 +195,7 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
     data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
     for name, field in model.model_fields.items():
         value, kinds = data.get(name), {field.annotation, *get_args(field.annotation)}
-        if file and Path in kinds and isinstance(value, str):
+        if file and Path in kinds and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
     data.update({name: value for name, value in options.items() if value is not None})

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
+from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
     ConfigOption,
     IdentityOption,
+    LogFileOption,
+    MetricsOption,
     PatienceOption,
     PolicyOption,
     ProgressOption,
@@ -22,13 +26,14 @@ from mpcseg.cli.options import (
     SummaryOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
-from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
+from mpcseg.report.structured_log import STANDARD_OUTPUT
 from mpcseg.study.results import open_results
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
@@ -59,15 +64,28 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    recovery: Annotated[
+        RecoveryKind | None,
+        typer.Option(
+            "--recovery",
+            help="`sealed`: keep what this node needs to go on after it was stopped or killed in "
+            "the output folder, sealed to its identity. `none`: keep nothing; then stopping this "
+            "node ends the study.",
+        ),
+    ] = None,
     proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
+    log_file: LogFileOption = None,
+    metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Make the keys, steer the rounds, and seal the results to those who receive them.
 
-    The secret key is made afresh, kept in memory and destroyed when the last sum is decrypted. The
-    key node sees, per round, sums over all parties' records, with the agreed noise; never a record.
+    The secret key is made afresh, and destroyed when the last sum is decrypted. Until then it is
+    kept sealed in the output folder, so that a node that was stopped or killed goes on when it is
+    started again with the same command. The key node sees, per round, sums over all parties'
+    records, with the agreed noise; never a record.
     It must not be run by whoever runs the compute node. Where its organisation receives results,
     they are opened here and shown.
     """
@@ -77,8 +95,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "recovery": recovery,
         "proxy": proxy,
         "patience": patience,
+        "log_file": log_file,
+        "metrics": metrics,
     }
     settings = load_config(KeyConfig, config, options)
     verify_output_folder(settings.output)
@@ -90,7 +111,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
-    with suspendable(), open_progress(progress) as shown:
+    with (
+        observers(progress, settings, own.name, "key", settings.output) as watching,
+        watching.of(spec) as shown,
+        suspendable(),
+    ):
         done = run_key(
             spec,
             own,
@@ -98,6 +123,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             settings.output,
             shown,
             patience=settings.patience,
+            keeps_recovery=settings.recovery == "sealed",
             proxy=settings.proxy,
         )
     if trial_output is not None:
@@ -112,7 +138,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     if own.name in spec.recipients:
         opened = open_results(spec, own, done.sealed[own.name])
         write_results(opened, settings.output)
-    if progress is not ProgressMode.JSON:
+    if progress is not ProgressMode.JSON and settings.log_file != STANDARD_OUTPUT:
         console = Console()
         if opened is not None:
             show_results(opened, console)

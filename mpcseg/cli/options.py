@@ -67,6 +67,22 @@ SummaryOption = Annotated[
     Path | None,
     typer.Option("--summary", help="Write seconds, bytes, memory and counts here (JSON)."),
 ]
+LogFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-file",
+        help="Write a log here, one JSON object per line, without any value; `-` for standard "
+        "output, and then nothing else is shown.",
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        help="Let Prometheus scrape this node on HOST:PORT (/metrics, and /healthz); for an "
+        "address that only this organisation reaches.",
+    ),
+]
 ProgressOption = Annotated[
     ProgressMode,
     typer.Option(

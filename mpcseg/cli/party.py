@@ -19,6 +19,7 @@ from mpcseg.cli.config import (
     ProxyUrl,
     load_config,
 )
+from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
     AuditOption,
@@ -26,6 +27,8 @@ from mpcseg.cli.options import (
     DataOption,
     IdColumnOption,
     IdentityOption,
+    LogFileOption,
+    MetricsOption,
     OptOutOption,
     PatienceOption,
     PolicyOption,
@@ -91,6 +94,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
     ] = False,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
+    log_file: LogFileOption = None,
+    metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Encrypt this organisation's records, send them, and wait for the results of the study.
@@ -114,12 +119,18 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "proxy": proxy,
         "max_upload_mbit": max_upload_mbit,
         "patience": patience,
+        "log_file": log_file,
+        "metrics": metrics,
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
     spec = study_to_run(settings, settings.columns)
     own = load_own_identity(settings.identity)
-    with suspendable(), open_progress(progress) as shown:
+    with (
+        observers(progress, settings, own.name, "party", settings.audit) as watching,
+        watching.of(spec) as shown,
+        suspendable(),
+    ):
         cohort = load_cohort(
             settings.source,
             spec.features,
@@ -129,8 +140,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
             opt_out=settings.opt_out,
         )
         for warning in cohort.warnings:
-            shown.message(f"warning: {warning}")
-        shown.message(cohort.account)
+            shown.event("cohort_warning", warning=warning)
+        shown.event("cohort", account=cohort.account)
 
         from mpcseg.nodes.party import prepare, run_party  # noqa: PLC0415  slow imports
 
@@ -152,8 +163,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             proxy=settings.proxy,
             max_upload_mbit=settings.max_upload_mbit,
         )
-        records = "1 record" if done.n_records == 1 else f"{done.n_records:,} records"
-        shown.message(f"the study has its results; {records} left this node as ciphertexts only")
+        shown.event("results_ready", n_records=done.n_records)
         if own.name in spec.recipients:
             shown.message("fetch what is sealed to this organisation with: mpcseg party results")
     write_summary(done, summary)

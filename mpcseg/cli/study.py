@@ -12,6 +12,7 @@ from mpcseg.cli import closing
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.study_new import new
 from mpcseg.cli.study_screen import print_checks, print_digest, print_signatures, print_terms
+from mpcseg.cli.study_status import status
 from mpcseg.errors import ConfigError, MpcsegError
 from mpcseg.study.agreement import (
     AGREEMENT_SUFFIX,
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="The agreement of a study, from its draft to its closing.", no_args_is_help=True
 )
 app.command("new")(new)
+app.command("status")(status)
 
 PolicyOption = Annotated[
     Path | None,

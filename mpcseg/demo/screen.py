@@ -16,7 +16,7 @@ from mpcseg.demo.outcome import Summaries
 from mpcseg.demo.tables import DealtTables
 from mpcseg.demo.workspace import NodeFolder, Workspace
 from mpcseg.nodes.planning import plan_of
-from mpcseg.report.progress import RichProgress
+from mpcseg.report.progress import RichProgress, event_line
 from mpcseg.report.table import plain
 from mpcseg.study.spec import StudySpec
 
@@ -80,6 +80,10 @@ def _privacy(spec: StudySpec) -> str:
     )
 
 
+_OWN_WORDS = ("cohort", "cohort_warning", "results_ready")
+"""Events of a party that are shown as it would show them."""
+
+
 class Screen:
     """Shows the nodes' reports while they run.
 
@@ -106,6 +110,9 @@ class Screen:
         elif kind == "event":
             if node.role == "key" and report["kind"] == "round":
                 self._show_round(report["facts"])
+            elif report["kind"] in _OWN_WORDS:
+                said = event_line(report["kind"], report["facts"])
+                self._progress.message(f"{node.name}: {said}")
         else:
             self._show_task(node, report)
 

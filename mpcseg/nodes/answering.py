@@ -51,6 +51,7 @@ class Answering:
         """
         self.n_refused += 1
         self.progress.message(f"refused a call: {error.message} ({error.code})")
+        self.progress.event("refused", call=call, code=error.code)
 
 
 def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:

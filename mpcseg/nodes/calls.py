@@ -8,6 +8,7 @@ such as an entry of the audit log, is written on the loop itself; that takes mil
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -78,7 +79,8 @@ class StudyCalls(Answering):
         self._sent = resumed.sent
         self._left: Counter[Caller] = Counter()
         self._n_noted = MOST_REFUSALS if resumed.silent else resumed.n_refused
-        self.traffic = Traffic()
+        self.traffic = Traffic(progress)
+        self._began = time.monotonic()
         self.told: set[Caller] = set()
 
     def _note(self, *records: Record) -> None:

@@ -244,6 +244,7 @@ class ComputeClient(Connection):
         self.call(self.stub.Upload, requests, transfer_seconds(len(blob)))
         with self._count:
             self.bytes_sent[name.kind.value] += len(blob)
+        self._crossed(f"{self._role.value}_to_compute", name, len(blob))
 
     def list_blobs(self) -> list[BlobHeader]:
         """Return what the compute node says that it has of this node's own blobs.
@@ -273,7 +274,11 @@ class ComputeClient(Connection):
         blob = self.fetch(self.stub.Download, request, name, limit)
         with self._count:
             self.bytes_received[name.kind.value] += len(blob)
+        self._crossed(f"compute_to_{self._role.value}", name, len(blob))
         return blob
+
+    def _crossed(self, link: str, name: BlobName, n_bytes: int) -> None:
+        self.progress.event("blob", link=link, blob_kind=name.kind.value, n_bytes=n_bytes)
 
     def publish_keys(self, attestation: KeyAttestation) -> None:
         """Key node: vouch for the public key, once both keys are uploaded."""

@@ -24,6 +24,7 @@ from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
@@ -38,6 +39,7 @@ from mpcseg.nodes.resume import (
 )
 from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.servicer import ComputeServicer
+from mpcseg.nodes.status import Narrator
 from mpcseg.nodes.storage_check import flaws, holds
 from mpcseg.nodes.study_course import Ending, Phase
 from mpcseg.nodes.study_rules import RoundOrder, StudyRules
@@ -232,6 +234,7 @@ class HostedStudy:
         """Make what answers the study's calls. In the event loop in which `run` will be."""
         spec = self._spec
         self._changes = Changes()
+        self._narrator = Narrator(self.state, self._progress)
         self._record: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._rounds = RoundRunner(
             self.state,
@@ -320,6 +323,7 @@ class HostedStudy:
         """Enter a round into the ledger, on disk, before anything of it leaves this node."""
         spent = self._ledger.spend(order.kind, order.index, order.sign)
         self._ledger.save(ledger_path(self._storage, self._spec))
+        tell_budget(self._progress, self._ledger, self._spec, order.index)
         if order.index not in self._resumed.paid:
             self._log.append(RoundSpent(round=order.index, rho=finite(spent.rho)))
 
@@ -372,7 +376,8 @@ class HostedStudy:
         Raises:
             MpcsegError: why this process has to stop.
         """
-        state = self.state
+        state, narrator = self.state, self._narrator
+        narrator.tell()
         while state.phase not in (phase, Phase.OVER):
             if state.suspended is not None:
                 raise state.suspended
@@ -383,6 +388,7 @@ class HostedStudy:
             state.tick(time.monotonic())
             if len(state.events) > before:
                 self._changes.happened()
+            narrator.tell()
         self._clock.note(state.phase)
 
     @property

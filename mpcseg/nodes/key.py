@@ -35,6 +35,7 @@ from mpcseg.errors import (
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
+from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.key_end import deliver, statement
 from mpcseg.nodes.key_history import Start, blobs_there, start_of
 from mpcseg.nodes.key_results import SEALED_FOLDER, keep_sealed, read_sealed
@@ -70,7 +71,7 @@ _DOWNLOADS = 4
 """Releases on their way at a time: each costs a round trip."""
 
 
-def run_key(
+def run_key(  # noqa: PLR0913  a node is started with all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -172,7 +173,7 @@ class _FinishedError(ProtocolError):
 
 
 @contextmanager
-def _session(
+def _session(  # noqa: PLR0913, PLR0917  a session is made of all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -403,6 +404,7 @@ class _KeyNode:
         # before anything is decrypted: what it did can be checked, and not be made up afterwards.
         self._session.client.exchange_checkpoints()
         self._pay(request)
+        tell_budget(self._progress, self._ledger, self._spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
             blobs = list(line.map(self._fetch, names))

@@ -155,6 +155,14 @@ class Membership:
                     told.append(NodeAbsent(caller.name, caller.role, self._patience - away))
         return told
 
+    def absent_seconds(self, caller: Caller, now: float) -> float | None:
+        """Return for how long a node has been away, 0 if it is not; None if it never came."""
+        session = self._sessions.get(caller)
+        if session is None:
+            return None
+        away = 0.0 if session.is_live(now) else now - session.absent_since
+        return away if away > _QUIET_SECONDS else 0.0
+
     def listeners(self) -> set[Caller]:
         """Return who has watched the study, now or before."""
         return {caller for caller, session in self._sessions.items() if session.watched}

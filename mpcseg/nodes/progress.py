@@ -1,12 +1,14 @@
 """How a node tells the outside what it is doing, whoever shows it.
 
-A node calls a ``Progress`` and knows nothing about terminals, bars or JSON lines. The compute and
-the party node only ever pass names, counts and seconds; the key node's ``round`` events also hold
-what the rounds released (docs/protocol.md section 1: the key node sees the slot sums).
+A node calls a ``Progress`` and knows nothing about terminals, bars, logs or metrics. The compute
+and the party node only ever pass names, counts and seconds; the key node's ``round`` events also
+hold what the rounds released (docs/protocol.md section 1: the key node sees the slot sums). Names
+of events, and what a log may hold of each, are in `mpcseg.nodes.events`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -51,3 +53,35 @@ class SilentProgress:
 
     def event(self, kind: str, **facts: object) -> None:
         """Drop the event."""
+
+
+class SeveralProgress:
+    """Passes everything on to several others, in order: a screen, a log, metrics."""
+
+    def __init__(self, others: Sequence[Progress]) -> None:
+        self._others = tuple(others)
+
+    def message(self, text: str) -> None:
+        """Pass the sentence on."""
+        for other in self._others:
+            other.message(text)
+
+    def start(self, task: str, total: int, unit: str) -> None:
+        """Pass the start on."""
+        for other in self._others:
+            other.start(task, total, unit)
+
+    def advance(self, task: str, amount: int = 1) -> None:
+        """Pass the advance on."""
+        for other in self._others:
+            other.advance(task, amount)
+
+    def finish(self, task: str) -> None:
+        """Pass the finish on."""
+        for other in self._others:
+            other.finish(task)
+
+    def event(self, kind: str, **facts: object) -> None:
+        """Pass the event on."""
+        for other in self._others:
+            other.event(kind, **facts)

@@ -9,17 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.errors import AgreementError
+from mpcseg.errors import AgreementError, ProtocolError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.connection import Connection
 from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.roles import Role
 from mpcseg.study import closing
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import sealed_bytes
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.names import BlobKind, BlobName
-from mpcseg.wire.v1 import blob_pb2, closing_pb2
+from mpcseg.wire.study_status import StudyStatus, status_from_wire
+from mpcseg.wire.v1 import blob_pb2, closing_pb2, status_pb2
 
 # The compute node stops what runs, waits for the key node, and deletes everything.
 _ENDING_SECONDS = 120.0
@@ -73,6 +75,24 @@ def fetch_results(
         header = header_of(name, sealed)
         log.append(logbook.received(header, sealed, spec.compute.name, "compute"))
     return sealed
+
+
+def study_status(
+    spec: StudySpec, identity: Identity, address: str, progress: Progress, *, patience: float = 60.0
+) -> StudyStatus:
+    """Ask how far the study is; any organisation of the agreement, also without a running node.
+
+    Raises:
+        ProtocolError: the answer speaks of nodes that are not in the study.
+        NodeError: as the compute node, or the way to it, says.
+    """
+    request = status_pb2.GetStatusRequest(study_digest=spec.digest)
+    with Connection(spec, identity, address, progress=progress, patience=patience) as compute:
+        status = status_from_wire(compute.call(compute.stub.GetStatus, request))
+    known = [(spec.key.name, Role.KEY), *((party.name, Role.PARTY) for party in spec.parties)]
+    if [(node.node, node.role) for node in status.nodes] != known:
+        raise ProtocolError("the compute node speaks of nodes that are not those of the study")
+    return status
 
 
 def close_study(

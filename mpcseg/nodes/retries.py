@@ -95,8 +95,10 @@ class Retries:
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(state.attempt_number - 1, 16))
             return min(random.uniform(0.1, 1.0) * longest, max(self._patience - waited(), 0.0))  # noqa: S311
 
-        def tell(_: tenacity.RetryCallState) -> None:
+        def tell(state: tenacity.RetryCallState) -> None:
             self._tell(reason)
+            seconds = round(state.upcoming_sleep, 1)
+            self._progress.event("retry", attempt=state.attempt_number, pause_seconds=seconds)
 
         def give_up(_: tenacity.RetryCallState) -> T:
             raise NodeUnreachableError(

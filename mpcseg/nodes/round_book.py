@@ -44,7 +44,18 @@ class RoundBook:
         self._releases: dict[BlobName, BlobHeader] = {}
         self._released = 0
         self._hundredth = -1
+        self._progress: RoundProgress | None = None
         self.orders: list[RoundOrder] = []
+
+    @property
+    def n_released(self) -> int:
+        """How many rounds are released."""
+        return self._released
+
+    @property
+    def running(self) -> RoundProgress | None:
+        """How far the round that runs is; None between rounds, and before its first task."""
+        return None if self.is_idle else self._progress
 
     @property
     def is_idle(self) -> bool:
@@ -82,6 +93,7 @@ class RoundBook:
         self.orders.append(order)
         self._releases.clear()
         self._hundredth = -1
+        self._progress = None
         return True
 
     def verify_hyperplane_wanted(self, what: str) -> int:
@@ -96,11 +108,12 @@ class RoundBook:
 
     def progress(self, index: int, done: int, total: int) -> RoundProgress | None:
         """Return what to tell about how far a round is, at most a hundred times."""
+        self._progress = RoundProgress(index, done, total)
         hundredth = 100 * done // max(total, 1)
         if hundredth <= self._hundredth:
             return None
         self._hundredth = hundredth
-        return RoundProgress(index, done, total)
+        return self._progress
 
     def release(self, index: int, headers: Iterable[BlobHeader]) -> ReleaseReady:
         """A round's masked slot sums are ready for the key node."""

@@ -19,7 +19,7 @@ from mpcseg.engine import (
     RoundSecrets,
     draw_noise,
     release_scales,
-    round_secrets,
+    secrets_of_round,
 )
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.blob_store import BlobStore
@@ -77,6 +77,7 @@ class RoundRunner:
         self._order: RoundOrder | None = None
         self._pairs: list[asyncio.Future[Sequence[Path]]] = []
         self._entries: list[dict[int, Path]] = []
+        self._restarts = 0
         self.seconds: list[float] = []
 
     @property
@@ -165,7 +166,7 @@ class RoundRunner:
             )
             return draw_noise(parameters, stds, scales)
 
-        return round_secrets(self._store.evidence_folder(order.index), fresh)
+        return secrets_of_round(self._store.evidence_folder(order.index), fresh)
 
     async def _run(self, order: RoundOrder) -> None:
         secrets = await asyncio.to_thread(self._secrets, order)
@@ -191,6 +192,7 @@ class RoundRunner:
                 self._progress.start(task, total, "tasks")
             self._progress.advance(task, done - reported)
             reported = done
+            self._tell_restarts()
             self._state.round_progress(work.index, done, total)
             self._changed()
 
@@ -211,6 +213,12 @@ class RoundRunner:
             seconds=round(self.seconds[-1], 3),
         )
         self._changed()
+
+    def _tell_restarts(self) -> None:
+        restarts = self._engine.worker_restarts
+        if restarts > self._restarts:
+            self._progress.event("worker_restarted", restarts=restarts - self._restarts)
+            self._restarts = restarts
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Run to the end, or end the study for everybody with what went wrong.

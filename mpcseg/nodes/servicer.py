@@ -13,6 +13,7 @@ from mpcseg.errors import LogError, ProtocolError
 from mpcseg.nodes.answering import Context, answered
 from mpcseg.nodes.blob_calls import BlobCalls
 from mpcseg.nodes.course_calls import CourseCalls
+from mpcseg.nodes.status_calls import StatusCalls
 from mpcseg.nodes.study_rules import Claims
 from mpcseg.study.closing import Action, SignedRequest, verify_request
 from mpcseg.wire import conversions as convert
@@ -23,7 +24,7 @@ SPARE_CHECKPOINTS = 100
 """Checkpoints that a node may leave beside one for each Lloyd round, for the same reason."""
 
 
-class ComputeServicer(BlobCalls, CourseCalls):
+class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
     """Answers the calls of proto/mpcseg/v1/compute.proto.
 
     Attributes:

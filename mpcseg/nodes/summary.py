@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mpcseg.nodes.progress import Progress, SilentProgress
 from mpcseg.study.schedule import StudyResult
 
 
@@ -100,13 +101,15 @@ class ComputeSummary:
 
 @dataclass
 class Traffic:
-    """Payload bytes by link and kind, as they are counted."""
+    """Payload bytes by link and kind, as they are counted; ``progress`` is told of each blob."""
 
+    progress: Progress = field(default_factory=SilentProgress)
     _links: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, link: str, kind: str, n_bytes: int) -> None:
         """Count a blob."""
         self._links.setdefault(link, Counter())[kind] += n_bytes
+        self.progress.event("blob", link=link, blob_kind=kind, n_bytes=n_bytes)
 
     def by_link(self) -> dict[str, dict[str, int]]:
         """Return the counts."""

@@ -14,6 +14,7 @@ import grpc
 
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.client import ComputeClient
+from mpcseg.nodes.events import tell_absence, tell_phase_after
 from mpcseg.nodes.progress import Progress
 from mpcseg.wire import events
 
@@ -144,6 +145,8 @@ class _Narrator:
         self._done = 0
 
     def show(self, event: events.Event) -> None:
+        tell_phase_after(self._progress, event)
+        tell_absence(self._progress, event)
         match event:
             case events.PartyReady(party):
                 self._progress.message(f"party node {party} is ready")
@@ -151,13 +154,6 @@ class _Narrator:
                 self._advance(f"round {index}", done, tasks)
             case events.ReleaseReady():
                 self._finish()
-            case events.NodeAbsent(node, role, seconds_left):
-                self._progress.message(
-                    f"{role.value} node {node} does not answer; the study waits "
-                    f"{seconds_left:.0f} s for it"
-                )
-            case events.NodeBack(node, role):
-                self._progress.message(f"{role.value} node {node} is back")
             case events.StudyAborted():
                 self._finish()
 

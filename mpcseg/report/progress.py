@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from mpcseg.nodes.events import is_shown
 from mpcseg.report.files import jsonable
 from mpcseg.text import one_line
 
@@ -85,8 +86,9 @@ class RichProgress:
             self._bars.remove_task(self._tasks.pop(task))
 
     def event(self, kind: str, **facts: object) -> None:
-        """Show an event as a line of its facts."""
-        self.message(event_line(kind, facts))
+        """Show an event as a line of its facts, where it has one."""
+        if is_shown(kind):
+            self.message(event_line(kind, facts))
 
 
 class JsonLinesProgress:
@@ -169,7 +171,15 @@ def _round(facts: Mapping[str, object]) -> str:
     return f"round {facts['index']} ({facts['round_kind']}{degrees}): {'; '.join(parts)}"
 
 
+def _results_ready(facts: Mapping[str, object]) -> str:
+    if (count := facts.get("n_records")) is None:
+        return "the study has its results"
+    records = "1 record" if count == 1 else f"{count:,} records"
+    return f"the study has its results; {records} left this node as ciphertexts only"
+
+
 _WORDS: dict[str, Callable[[Mapping[str, object]], str]] = {
+    "metrics": lambda facts: f"metrics: http://{facts['address']}/metrics",
     "listening": lambda facts: f"listening on {facts['address']}",
     "joined": _joined,
     "keys": lambda facts: f"fingerprint of the public encryption key: {facts['fingerprint']}",
@@ -179,6 +189,12 @@ _WORDS: dict[str, Callable[[Mapping[str, object]], str]] = {
         f"{'block' if facts['n_blocks'] == 1 else 'blocks'}"
     ),
     "round": _round,
+    "cohort": lambda facts: str(facts["account"]),
+    "cohort_warning": lambda facts: f"warning: {facts['warning']}",
+    "results_ready": _results_ready,
+    "worker_restarted": lambda facts: (
+        f"{facts['restarts']} worker processes died and were replaced"
+    ),
 }
 
 

@@ -122,15 +122,20 @@ def finished(cluster: Cluster, figures: Figures) -> Finished:
         )
         for name in PARTIES
     }  # fmt: skip
-    closing = compose(
-        "run", "--rm", "-T", NOTARY, "study", "close", "/study/study.agreement",
-        "--identity", "/study/identity", "--address", f"{HUB}:7443", "--record",
-        "/state/closing.json",
-    )  # fmt: skip
+    closing = close(compose)
     wait_for_end(compose, HUB, seconds=60)
     verified = verify_logs(cluster)
     figures.note("everything after the preparation", f"{time.monotonic() - cluster.began:.1f} s")
     return Finished(cluster, opened, closing, verified)
+
+
+def close(compose: Compose) -> str:
+    """Close a study, as the key node's organisation."""
+    return compose(
+        "run", "--rm", "-T", NOTARY, "study", "close", "/study/study.agreement",
+        "--identity", "/study/identity", "--address", f"{HUB}:7443", "--record",
+        "/state/closing.json",
+    )  # fmt: skip
 
 
 def verify_logs(cluster: Cluster) -> str:

@@ -87,6 +87,15 @@ class Compose:
         return str(network["IPAddress"])
 
 
+def kill(compose: Compose, service: str) -> None:
+    """Kill a node's process, unlike `docker kill` from outside, so that it counts as a crash."""
+    process = compose.state(service)["State"]["Pid"]
+    docker(
+        "run", "--rm", "--pid", "host", "--user", "0", "--entrypoint", PYTHON, IMAGE,
+        "-c", f"import os, signal; os.kill({process}, signal.SIGKILL)",
+    )  # fmt: skip
+
+
 def _compose() -> list[str]:
     """Version 2 is a plug-in of ``docker``, version 1 a program of its own."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)

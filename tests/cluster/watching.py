@@ -62,6 +62,17 @@ def wait_for_end(compose: Compose, service: str, *, seconds: float) -> None:
     assert state["ExitCode"] == 0, said(compose, service)
 
 
+def wait_until_running(compose: Compose, service: str, *, restarts: int, seconds: float) -> None:
+    """Wait until the engine has started a container again so many times."""
+
+    def find() -> dict[str, Any] | None:
+        found = compose.state(service)
+        is_up = found["State"]["Running"] and found["RestartCount"] == restarts
+        return found if is_up else None
+
+    _until(compose, service, find, f"restart {restarts}", seconds)
+
+
 def said(compose: Compose, service: str) -> str:
     """The last that a container wrote, errors too."""
     return docker("logs", "--tail", "30", compose.container(service), errors=True)

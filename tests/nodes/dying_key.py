@@ -10,7 +10,14 @@ from typing import Any
 from unittest.mock import patch
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.audit.records import Decrypted, KeysVouched, RoundOpened, RoundSpent, SecretKeyDestroyed
+from mpcseg.audit.records import (
+    Decrypted,
+    KeysVouched,
+    RoundOpened,
+    RoundSpent,
+    SecretKeyDestroyed,
+    Sent,
+)
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.nodes import key, recovery
 from mpcseg.nodes.client import ComputeClient
@@ -35,7 +42,7 @@ class Step:
     which: Callable[..., bool] = lambda *_, **__: True
 
 
-def written(kind: type[Any], **fields: int) -> Step:
+def written(kind: type[Any], **fields: object) -> Step:
     """An entry of the log."""
 
     def which(_: AuditLog, *records: Any) -> bool:
@@ -82,6 +89,7 @@ STEPS: dict[str, Step] = {
     "a sum of the moments decrypted": Step(SecretKey, "decrypt_slot_sum"),
     "moments decrypted": of_round(Recovery, "keep_sums", 1),
     "first round asked for": asked_for(2),
+    "hyperplane on its way": written(Sent, kind=BlobKind.HYPERPLANE.value),
     "half a hyperplane sent": sent(BlobKind.HYPERPLANE, part=1),
     "first round paid for": written(RoundSpent, round=2),
     "first round decrypted": of_round(Recovery, "keep_sums", 2),

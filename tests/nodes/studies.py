@@ -19,7 +19,7 @@ from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.planning import study_plan
-from mpcseg.nodes.progress import SilentProgress
+from mpcseg.nodes.progress import Progress, SeveralProgress, SilentProgress
 from mpcseg.nodes.requests import close_study
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
@@ -137,15 +137,20 @@ def audit_folder() -> Path:
 
 
 def run(node: Callable[..., Any], *arguments: Any, **options: Any) -> Running:
-    """Start a node in a thread; ``progress`` is the last positional argument of all of them."""
+    """Start a node in a thread; ``progress`` is the last positional argument of all of them.
+
+    An ``observer`` is a second one.
+    """
     if node is run_party:
         options.setdefault("audit", audit_folder())
     progress = Recorder()
+    observer = options.pop("observer", None)
+    told = SeveralProgress([progress, observer]) if observer else progress
     outcome: list[Any] = []
 
     def target() -> None:
         try:
-            outcome.append(node(*arguments, progress, **options))
+            outcome.append(node(*arguments, told, **options))
         except BaseException as error:
             outcome.append(error)
 
@@ -210,12 +215,33 @@ class Ran:
         return summary
 
 
-def run_study(nodes: Nodes, folder: Path, cohorts: list[Cohort], **options: Any) -> Ran:
+Observe = Callable[[str, str], Progress]
+"""Makes what a node reports to besides its recorder, from its organisation and its role."""
+
+
+def run_study(
+    nodes: Nodes,
+    folder: Path,
+    cohorts: list[Cohort],
+    *,
+    observe: Observe = lambda _name, _role: SilentProgress(),
+    **options: Any,
+) -> Ran:
     """Run every node of a study in threads, until its results are there."""
+    options["observer"] = observe(nodes.compute.name, "compute")
     compute, address = start_compute(nodes, folder / "storage", **options)
-    key = run(run_key, nodes.spec, nodes.key, address, folder / "key")
+    observer = observe(nodes.key.name, "key")
+    key = run(run_key, nodes.spec, nodes.key, address, folder / "key", observer=observer)
     parties = [
-        run(run_party, nodes.spec, own, address, cohort, audit=folder / "audit")
+        run(
+            run_party,
+            nodes.spec,
+            own,
+            address,
+            cohort,
+            audit=folder / "audit",
+            observer=observe(own.name, "party"),
+        )
         for own, cohort in zip(nodes.parties, cohorts, strict=True)
     ]
     return Ran(

@@ -107,9 +107,8 @@ def test_it_finds_what_a_key_node_finds_that_is_not_killed(tmp_path: Path) -> No
     found, other = study.results(study.last), study.results(whole.key)
     assert found.centroids is not None
     assert other.centroids is not None
-    for one, two in zip(
-        found.centroids.centers_scaled, other.centroids.centers_scaled, strict=True
-    ):
+    centers = found.centroids.centers_scaled
+    for one, two in zip(centers, other.centroids.centers_scaled, strict=True):
         assert one == pytest.approx(two, abs=2e-3)
     assert study.last.decrypted_values == whole.key.decrypted_values
 

@@ -9,6 +9,7 @@ from mpcseg.wire.v1 import closing_pb2 as mpcseg_dot_v1_dot_closing__pb2
 from mpcseg.wire.v1 import event_pb2 as mpcseg_dot_v1_dot_event__pb2
 from mpcseg.wire.v1 import round_pb2 as mpcseg_dot_v1_dot_round__pb2
 from mpcseg.wire.v1 import session_pb2 as mpcseg_dot_v1_dot_session__pb2
+from mpcseg.wire.v1 import status_pb2 as mpcseg_dot_v1_dot_status__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -105,6 +106,11 @@ class ComputeNodeStub:
                 '/mpcseg.v1.ComputeNode/Abort',
                 request_serializer=mpcseg_dot_v1_dot_session__pb2.AbortRequest.SerializeToString,
                 response_deserializer=mpcseg_dot_v1_dot_session__pb2.AbortReply.FromString,
+                _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/mpcseg.v1.ComputeNode/GetStatus',
+                request_serializer=mpcseg_dot_v1_dot_status__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=mpcseg_dot_v1_dot_status__pb2.GetStatusReply.FromString,
                 _registered_method=True)
         self.FetchResult = channel.unary_stream(
                 '/mpcseg.v1.ComputeNode/FetchResult',
@@ -219,6 +225,13 @@ class ComputeNodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatus(self, request, context):
+        """Any organisation of the agreement, also when none of its nodes runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchResult(self, request, context):
         """A recipient organisation, after the last round.
         """
@@ -307,6 +320,11 @@ def add_ComputeNodeServicer_to_server(servicer, server):
                     servicer.Abort,
                     request_deserializer=mpcseg_dot_v1_dot_session__pb2.AbortRequest.FromString,
                     response_serializer=mpcseg_dot_v1_dot_session__pb2.AbortReply.SerializeToString,
+            ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=mpcseg_dot_v1_dot_status__pb2.GetStatusRequest.FromString,
+                    response_serializer=mpcseg_dot_v1_dot_status__pb2.GetStatusReply.SerializeToString,
             ),
             'FetchResult': grpc.unary_stream_rpc_method_handler(
                     servicer.FetchResult,
@@ -677,6 +695,33 @@ class ComputeNode:
             '/mpcseg.v1.ComputeNode/Abort',
             mpcseg_dot_v1_dot_session__pb2.AbortRequest.SerializeToString,
             mpcseg_dot_v1_dot_session__pb2.AbortReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcseg.v1.ComputeNode/GetStatus',
+            mpcseg_dot_v1_dot_status__pb2.GetStatusRequest.SerializeToString,
+            mpcseg_dot_v1_dot_status__pb2.GetStatusReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,7 +20,7 @@ from mpcseg import errors
 from mpcseg.cli.app import app, main
 from mpcseg.nodes.lifetime import END_WITH_STDIN
 from mpcseg.study.identity import load_identity
-from tests.organisations import features, save_identity, study_spec, write_study
+from tests.organisations import features, identity, save_identity, study_spec, write_study
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,8 +103,8 @@ def test_the_limit_of_blocks_reaches_the_compute_node(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served: dict[str, object] = {}
-    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda _: None)
-    monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: None)
+    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda _: study_spec())
+    monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: identity("hub"))
     monkeypatch.setattr(
         "mpcseg.nodes.compute.serve_compute", lambda *_, **given: served.update(given)
     )

@@ -36,6 +36,7 @@ class InstantEngine:
     """Releases at once, without a ciphertext; the order of things is what is looked at."""
 
     works: list[RoundWork] = field(default_factory=list)
+    worker_restarts = 0
 
     async def run_round(self, work: RoundWork, evidence: Path, on_progress: Any) -> RoundResult:
         self.works.append(work)

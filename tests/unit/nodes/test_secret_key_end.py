@@ -82,16 +82,20 @@ def keep(session: Session, secret_key: SecretKey) -> Path:
 
 def ended_by(ending: BaseException, session: Session, *, keeps: bool) -> SecretKey:
     """A key whose block ends with an error, after it was kept."""
-    try:
+    made: list[SecretKey] = []
+
+    def block() -> None:
         with held(session, keeps=keeps) as secret_key:
+            made.append(secret_key)
             if keeps:
                 folder = keep(session, secret_key)
                 assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
                 assert folder.stat().st_mode & 0o777 == 0o700
             raise ending
-    except BaseException as error:
-        assert error is ending
-    return secret_key
+
+    with pytest.raises(type(ending)):
+        block()
+    return made[0]
 
 
 def assert_destroyed(secret_key: SecretKey) -> None:
