@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mpcseg.audit.log import log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Began
+from mpcseg.cli.suspension import suspendable
 from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
@@ -38,6 +41,15 @@ def started() -> Iterator[list[NodeProcess]]:
             node.process.join()
 
 
+STOPPED = "stopped; start it again with the same command and it goes on"
+
+
+def run_suspendable(node: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """A node that its operator can stop, as the command line starts it."""
+    with suspendable():
+        node(*arguments, **options)
+
+
 def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
 ) -> None:
@@ -56,9 +68,16 @@ def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     changed = spawn(tmp_path / "changed", *party[:-1], make_cohort(30, 2, 3), audit=logs)
     started.append(changed)
     assert changed.result().startswith("data: the table, or what is selected of it, has changed")
-    second = spawn(tmp_path / "second", *party, audit=logs)
+    second = spawn(tmp_path / "second", run_suspendable, *party, audit=logs)
     started.append(second)
-    assert second.result() == "done"
+    second.wait_line(f"message party node {own.name} is ready")
+    os.kill(second.process.pid or 0, signal.SIGINT)
+    assert second.result() == "suspended: " + STOPPED
+    third = spawn(tmp_path / "third", *party, audit=logs)
+    started.append(third)
+    assert third.result() == "done"
+    assert "blocks are complete already" in third.report.read_text()
+    assert "advance upload" not in third.report.read_text()
     said = second.report.read_text().splitlines()
     found = [line for line in said if line.startswith("message the compute node has")]
     there = int(found[0].split()[5])
@@ -76,7 +95,7 @@ def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     assert "party-b 1" in blocks_are_the_parties(evidence)
     log = read_log(log_path(logs, nodes.spec, "party", own.name), nodes.spec)
     began = [entry.record for entry in log.entries if isinstance(entry.record, Began)]
-    assert [record.resumes for record in began] == [False, True]
+    assert [record.resumes for record in began] == [False, True, True]
 
 
 def test_a_party_started_again_with_another_table_may_send_that_one_instead(
