@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mpcseg import __version__
-from mpcseg.cli import audit, compute, demo, identity, key, kit, party, plan, study
+from mpcseg.cli import audit, compute, demo, identity, key, kit, party, plan, storage, study
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.lifetime import end_with_parent
 from mpcseg.text import one_line
@@ -41,6 +41,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(party.app, name="party")
 app.add_typer(compute.app, name="compute")
 app.add_typer(key.app, name="key")
+app.add_typer(storage.app, name="storage")
 app.add_typer(audit.app, name="audit")
 
 
