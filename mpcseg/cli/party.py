@@ -10,7 +10,7 @@ from pydantic import Field
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end, study_to_run
-from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, NodeConfig, PartyConfig, load_config
+from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, OneStudyConfig, PartyConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    spec = study_to_run(settings, settings.columns)
+    spec = study_to_run(settings.study, settings.policy, settings.columns)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
@@ -151,7 +151,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     write_summary(done, summary)
 
 
-class ResultsConfig(NodeConfig):
+class ResultsConfig(OneStudyConfig):
     """What `mpcseg party results` needs: a party's configuration, in which most may be missing.
 
     Attributes:
