@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from mpcseg.audit.log import log_path
@@ -33,6 +34,7 @@ from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.names import BlobKind, BlobName
+from mpcseg.wire.status import from_call
 from mpcseg.wire.study_status import StudyPhase
 from mpcseg.wire.v1 import blob_pb2
 from tests.nodes.studies import (
@@ -117,15 +119,17 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
         run(run_key, nodes.spec, nodes.key, address, folder / nodes.spec.name)
         for nodes in (first, second)
     ]
-    with connect(second, second.parties[0], address) as alder:
+    with (
+        connect(second, second.parties[0], address) as alder,
+        connect(first, first.parties[0], address) as other,
+    ):
         alder.join()
-        stolen = alder._session
-        with connect(first, first.parties[0], address) as other:
-            other.join()
-            alder._session = other._session
-            key = BlobName(BlobKind.PUBLIC_KEY)
-            refused["a session of the other study"] = error_of(lambda: alder.download(key, 1 << 22))
-            alder._session = stolen
+        other.join()
+        # Not by the client, which would join again.
+        request = blob_pb2.ListBlobsRequest(study_digest=second.spec.digest, session=other._session)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(alder.stub.ListBlobs(request, timeout=10))
+        refused["a session of the other study"] = from_call(caught.value) or MpcsegError("none")
     # Whoever takes alder's place now need not wait for as long as a node has to open its watch.
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr("mpcseg.nodes.membership._GRACE_SECONDS", 0.0)
