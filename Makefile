@@ -10,7 +10,13 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 FUZZ_SECONDS ?= 60
 FAULTS ?= survives
-.PHONY: help venv lint test mutants fuzz faults soak demo bench stubs
+
+# The container image. BASE is a name, NAME@sha256:… or the sha256:… of an image on this machine.
+IMAGE ?= mpcseg:latest
+BASE  ?= mpcseg-base:bookworm
+WHEELHOUSE := build/wheelhouse
+
+.PHONY: help venv lint test mutants fuzz faults soak demo bench stubs wheelhouse base image sbom cluster
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -31,6 +37,7 @@ lint: $(STAMP)  ## check style, types, the layers of the architecture and the ge
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docker/assemble.py docker/sbom.py
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_stubs.py --check
 
@@ -57,3 +64,27 @@ bench: $(STAMP)  ## measure what the performance table of the README is made of
 
 stubs: $(STAMP)  ## regenerate mpcseg/wire/v1 from proto/
 	$(BIN)/python tools/generate_stubs.py
+
+# For the image's Python 3.11 and glibc 2.36, whatever this machine has; every file against its hash.
+WHEELS := --only-binary :all: --no-deps --require-hashes --python-version 3.11 --implementation cp \
+	$(foreach tag,2_28 2_27 2_17 2_5,--platform manylinux_$(tag)_x86_64) --platform manylinux2014_x86_64
+
+wheelhouse: $(WHEELHOUSE)/.complete  ## fetch what the image is built of, the only step that needs the internet
+
+$(WHEELHOUSE)/.complete: docker/requirements.lock docker/build.lock | $(STAMP)
+	rm -rf $(WHEELHOUSE)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check $(WHEELS) -r docker/requirements.lock -d $(WHEELHOUSE)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check $(WHEELS) -r docker/build.lock -d $(WHEELHOUSE)
+	@touch $@
+
+base:  ## make the image's base from Debian's packages, where it is not there yet (needs root)
+	@docker image inspect $(BASE) >/dev/null 2>&1 || docker/base.sh --tag $(BASE)
+
+image: base $(WHEELHOUSE)/.complete  ## build the container image
+	docker/build.sh $(BASE) $(IMAGE)
+
+sbom: image  ## write the image's list of parts (CycloneDX) to build/sbom.json
+	docker/build.sh --sbom $(IMAGE) build/sbom.json
+
+cluster: image  ## build the image, and run a whole study in containers on this machine
+	$(BIN)/python -m pytest tests/cluster

@@ -97,6 +97,14 @@ class SuspendedError(MpcsegError):
     ends_study = False
 
 
+class RecoveryError(MpcsegError):
+    """The key node's recovery folder is not what its log says it must be; nothing is decrypted."""
+
+    code = "recovery"
+    exit_status = 18
+    ends_study = False
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 
@@ -332,6 +340,14 @@ class UnknownSessionError(NodeError):
     code = "unknown_session"
     exit_status = 58
     grpc_status = "FAILED_PRECONDITION"
+
+
+class ProxyError(NodeError):
+    """The HTTP proxy on the way to the compute node does not let this node through."""
+
+    code = "proxy"
+    exit_status = 59
+    ends_study = False
 
 
 class StudyAbortedError(NodeError):

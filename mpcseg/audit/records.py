@@ -22,6 +22,9 @@ from mpcseg.study.spec import LARGEST_INTEGER
 NodeRole = Literal["compute", "key", "party", "recipient"]
 """In which role a log is kept; a recipient fetches results."""
 
+RecoveryKind = Literal["sealed", "none"]
+"""Whether a key node keeps its secret key, sealed to itself, so that it can be killed and go on."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Time = Annotated[
@@ -46,6 +49,7 @@ class Began(BaseModel):
 
     Attributes:
         resumes: whether it goes on with the run before it.
+        recovery: of a key node; None of the others.
         version: of mpcseg.
         tenseal: its version.
         seal: version of SEAL inside it.
@@ -56,6 +60,7 @@ class Began(BaseModel):
     model_config = FROZEN
     event: Literal["began"] = "began"
     resumes: bool = False
+    recovery: RecoveryKind | None = None
     version: Word
     tenseal: Word
     seal: Word

@@ -36,6 +36,7 @@ from mpcseg.ckks.serialization import (
     saved_ciphertext,
 )
 from mpcseg.errors import CircuitError
+from mpcseg.privacy.noise import draw
 
 SLOT_SUM_SHAPE = CiphertextShape(level=0)
 """A released ciphertext: two polynomials at level 0."""
@@ -158,3 +159,20 @@ def signed_units(parameters: ParameterSet, residues: tuple[int, int]) -> int:
     a0, a1 = residues
     coefficient = a0 + q0 * ((a1 - a0) * pow(q0, -1, q1) % q1)
     return coefficient - q0 * q1 if coefficient > q0 * q1 // 2 else coefficient
+
+
+def own_noise(parameters: ParameterSet, scale: float, std: float) -> int:
+    """Draw the key node's own noise for one sum, once for ever: it is kept before it is used.
+
+    For studies whose compute node's organisation gets results and knows the noise that is in there
+    (docs/protocol.md section 7).
+
+    Args:
+        parameters: of the study.
+        scale: of the released ciphertext.
+        std: in units of the sum; 0 for no noise.
+
+    Returns:
+        In the integer units of the ciphertext, as `SecretKey.decrypt_slot_sum` takes it.
+    """
+    return draw(std * units_per_sum(parameters, scale))

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mpcseg import __version__
-from mpcseg.cli import audit, compute, demo, identity, key, party, plan, study
+from mpcseg.cli import audit, compute, demo, identity, key, kit, party, plan, study
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.lifetime import end_with_parent
 from mpcseg.text import one_line
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
+app.command("kit")(kit.kit)
 app.add_typer(identity.app, name="identity")
 app.add_typer(study.app, name="study")
 app.add_typer(party.app, name="party")

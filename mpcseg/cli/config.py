@@ -10,7 +10,11 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from mpcseg.audit.records import RecoveryKind
+from mpcseg.errors import ConfigError
+from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
+from mpcseg.nodes.route import parse_proxy
 from mpcseg.study.documents import check, read_toml
 from mpcseg.study.table import TableSource, is_database
 
@@ -40,6 +44,15 @@ def _fingerprint(text: str) -> str:
     return text
 
 
+def _proxy(text: str) -> str:
+    if text:
+        try:
+            parse_proxy(text, "it")
+        except ConfigError:
+            raise ValueError("must be http://HOST:PORT, or empty for no proxy") from None
+    return text
+
+
 def _data(value: object) -> Path | str:
     """A file as a path, and a database's URL as it is: a path would lose one of its slashes."""
     if not isinstance(value, str | Path):
@@ -56,6 +69,7 @@ Address = Annotated[str, AfterValidator(_address)]
 # Port 0 takes a free one.
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Data = Annotated[Path | str, BeforeValidator(_data)]
 
 # A line may be down for hours, and whoever mends it sleeps at night; organisations start theirs
@@ -115,6 +129,9 @@ class PartyConfig(OneStudyConfig):
         key_fingerprint: SHA-256 that the public encryption key must have, where it was agreed on
             by telephone; the key node's signature is checked in any case.
         audit: the folder of this organisation's audit logs.
+        proxy: the HTTP proxy on the way to the compute node; "" for none, and what the environment
+            says (https_proxy and so on) where left out. Not shown: a URL may hold a password.
+        max_upload_mbit: megabits per second that this node sends with at most.
     """
 
     address: Address
@@ -125,6 +142,8 @@ class PartyConfig(OneStudyConfig):
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: Fingerprint | None = None
     audit: Path = AUDIT_FOLDER
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
+    max_upload_mbit: float | None = Field(default=None, ge=LEAST_MBIT)
 
     @property
     def source(self) -> TableSource:
@@ -141,11 +160,16 @@ class KeyConfig(OneStudyConfig):
 
     Attributes:
         address: ``host:port`` of the compute node.
+        proxy: as of a party.
         output: the folder for the results.
+        recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
+            secret key among it, sealed to its own identity; "none" to keep nothing.
     """
 
     address: Address
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
+    recovery: RecoveryKind = "sealed"
 
 
 class ComputeConfig(NodeConfig):

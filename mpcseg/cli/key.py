@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.observed import observers
@@ -20,6 +21,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
 )
@@ -28,6 +30,7 @@ from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
+from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.report.structured_log import STANDARD_OUTPUT
@@ -61,6 +64,16 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "end here (JSON), unrounded by the release rules and with small segments.",
         ),
     ] = None,
+    recovery: Annotated[
+        RecoveryKind | None,
+        typer.Option(
+            "--recovery",
+            help="`sealed`: keep what this node needs to go on after it was stopped or killed in "
+            "the output folder, sealed to its identity. `none`: keep nothing; then stopping this "
+            "node ends the study.",
+        ),
+    ] = None,
+    proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
     log_file: LogFileOption = None,
@@ -69,8 +82,10 @@ def run(  # noqa: PLR0913  each is an option of the command line
 ) -> None:
     """Make the keys, steer the rounds, and seal the results to those who receive them.
 
-    The secret key is made afresh, kept in memory and destroyed when the last sum is decrypted. The
-    key node sees, per round, sums over all parties' records, with the agreed noise; never a record.
+    The secret key is made afresh, and destroyed when the last sum is decrypted. Until then it is
+    kept sealed in the output folder, so that a node that was stopped or killed goes on when it is
+    started again with the same command. The key node sees, per round, sums over all parties'
+    records, with the agreed noise; never a record.
     It must not be run by whoever runs the compute node. Where its organisation receives results,
     they are opened here and shown.
     """
@@ -80,6 +95,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "policy": policy,
         "address": address,
         "output": output,
+        "recovery": recovery,
+        "proxy": proxy,
         "patience": patience,
         "log_file": log_file,
         "metrics": metrics,
@@ -100,9 +117,22 @@ def run(  # noqa: PLR0913  each is an option of the command line
         suspendable(),
     ):
         done = run_key(
-            spec, own, settings.address, settings.output, shown, patience=settings.patience
+            spec,
+            own,
+            settings.address,
+            settings.output,
+            shown,
+            patience=settings.patience,
+            keeps_recovery=settings.recovery == "sealed",
+            proxy=settings.proxy,
         )
     if trial_output is not None:
+        if done.result is None:
+            raise OutputError(
+                f"{trial_output} cannot be written: an earlier process of this node has sealed the "
+                "results, and what they were made of is destroyed",
+                f"The sealed results are in {settings.output}, and open for their recipients.",
+            )
         write_json(trial_output, result_document(spec, done.result))
     opened = None
     if own.name in spec.recipients:

@@ -26,6 +26,14 @@ PolicyOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="The compute node, as HOST:PORT.")
 ]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        help="The HTTP proxy on the way to the compute node, as http://HOST:PORT; empty for none, "
+        "whatever the environment says.",
+    ),
+]
 PatienceOption = Annotated[
     float | None,
     typer.Option("--patience", help="Seconds to wait for a node that does not answer."),

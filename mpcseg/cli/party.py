@@ -10,7 +10,15 @@ from pydantic import Field
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end, study_to_run
-from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, OneStudyConfig, PartyConfig, load_config
+from mpcseg.cli.config import (
+    AUDIT_FOLDER,
+    Address,
+    Data,
+    OneStudyConfig,
+    PartyConfig,
+    ProxyUrl,
+    load_config,
+)
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
     AddressOption,
@@ -25,6 +33,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    ProxyOption,
     StudyOption,
     SummaryOption,
     TableOption,
@@ -66,6 +75,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
         typer.Option("--key-fingerprint", help="SHA-256 that the public key must have."),
     ] = None,
     audit: AuditOption = None,
+    proxy: ProxyOption = None,
+    max_upload_mbit: Annotated[
+        float | None,
+        typer.Option("--max-upload-mbit", help="Send no faster than so many megabits per second."),
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -102,6 +116,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "opt_out": opt_out,
         "key_fingerprint": key_fingerprint,
         "audit": audit,
+        "proxy": proxy,
+        "max_upload_mbit": max_upload_mbit,
         "patience": patience,
         "log_file": log_file,
         "metrics": metrics,
@@ -144,6 +160,8 @@ def run(  # noqa: PLR0913  each is an option of the command line
             patience=settings.patience,
             key_fingerprint=settings.key_fingerprint,
             restart=restart,
+            proxy=settings.proxy,
+            max_upload_mbit=settings.max_upload_mbit,
         )
         shown.event("results_ready", n_records=done.n_records)
         if own.name in spec.recipients:
@@ -163,6 +181,8 @@ class ResultsConfig(OneStudyConfig):
         columns: agreed name to the table's own column name, where they differ.
         key_fingerprint: not used here.
         audit: the folder of this organisation's audit logs.
+        proxy: the HTTP proxy on the way to the compute node.
+        max_upload_mbit: not used here.
     """
 
     address: Address | None = None
@@ -173,6 +193,8 @@ class ResultsConfig(OneStudyConfig):
     columns: dict[str, str] = Field(default_factory=dict)
     key_fingerprint: str | None = None
     audit: Path = AUDIT_FOLDER
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
+    max_upload_mbit: float | None = None
 
 
 @app.command("results")
@@ -205,6 +227,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         ),
     ] = None,
     audit: AuditOption = None,
+    proxy: ProxyOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of labels if there is one.")
     ] = False,
@@ -226,6 +249,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         "id_column": id_column,
         "opt_out": opt_out,
         "audit": audit,
+        "proxy": proxy,
         "patience": patience,
     }
     settings = load_config(ResultsConfig, config, options)
@@ -289,6 +313,7 @@ def _sealed(
             shown,
             audit=settings.audit,
             patience=settings.patience,
+            proxy=settings.proxy,
         )
 
 

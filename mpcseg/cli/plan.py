@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
+from mpcseg.cli.plan_needs import show_needs
 from mpcseg.cli.plan_noise import show_noise
 from mpcseg.errors import ConfigError, PlanError
 from mpcseg.report.table import plain
@@ -40,6 +42,13 @@ def plan(  # noqa: PLR0913  options of a command
     parameter_set: Annotated[
         str | None, typer.Option("--parameter-set", help="A set by name, or `planned`.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Worker processes of the compute node.")
+    ] = 2,
+    megabits: Annotated[
+        float,
+        typer.Option("--megabits", min=0.1, help="Of the slowest link, per second."),
+    ] = 100.0,
 ) -> None:
     """Show what a study costs, how precise it is and what its noise means, before a key exists.
 
@@ -83,6 +92,7 @@ def plan(  # noqa: PLR0913  options of a command
         console.print(spec.digest, highlight=False, soft_wrap=True)
     budget = _budget(spec, epsilon, delta)
     _show(made, console, has_records=bool(records), has_blunt_rounds=not budget.is_noised)
+    show_needs(made, console, workers=workers, megabits=megabits, norm=_has_radius(spec))
     expected = sum(counts) or _expected(spec)
     show_noise(made, budget, spec, expected, console)
 
@@ -106,6 +116,10 @@ def _budget(spec: StudySpec | None, epsilon: str | None, delta: float | None) ->
     if chosen == "none":
         content["acknowledgement"] = NO_NOISE_SENTENCE
     return check(Privacy, content, "the budget", hint="Write it as in: --epsilon 1 --delta 1e-6")
+
+
+def _has_radius(spec: StudySpec | None) -> bool:
+    return spec is not None and spec.l2_radius < math.sqrt(spec.n_features)
 
 
 def _expected(spec: StudySpec | None) -> int:

@@ -10,7 +10,7 @@ from mpcseg.engine.admission import PartyUploads
 from mpcseg.engine.evaluation import Engine
 from mpcseg.engine.evidence import RoundEvidence, RoundResult
 from mpcseg.engine.release_scales import release_scales
-from mpcseg.engine.round_secrets import RoundSecrets, draw_noise, round_secrets
+from mpcseg.engine.round_secrets import RoundSecrets, draw_noise, secrets_of_round
 from mpcseg.engine.rounds import RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 
@@ -25,5 +25,5 @@ __all__ = [
     "RoundWork",
     "draw_noise",
     "release_scales",
-    "round_secrets",
+    "secrets_of_round",
 ]

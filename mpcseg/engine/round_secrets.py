@@ -55,7 +55,7 @@ def draw_noise(
     )
 
 
-def round_secrets(folder: Path, fresh: Callable[[], tuple[int, ...]]) -> RoundSecrets:
+def secrets_of_round(folder: Path, fresh: Callable[[], tuple[int, ...]]) -> RoundSecrets:
     """The seed and the noise of a round: those that were drawn before, or new ones.
 
     Args:

@@ -27,6 +27,7 @@ from mpcseg.errors import (
 )
 from mpcseg.nodes import logbook
 from mpcseg.nodes.connection import CALL_SECONDS, Connection, transfer_seconds
+from mpcseg.nodes.pace import Pace
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
 from mpcseg.reference.rounds import RoundKind
@@ -78,6 +79,8 @@ class ComputeClient(Connection):
         log: this node's audit log; everything that is sent or received stands in it.
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
+        max_upload_mbit: megabits per second that this node sends blobs with; None for no limit.
     """
 
     def __init__(  # noqa: PLR0913  a client is made of all of these
@@ -91,8 +94,11 @@ class ComputeClient(Connection):
         log: AuditLog,
         progress: Progress,
         patience: float,
+        proxy: str | None = None,
+        max_upload_mbit: float | None = None,
     ) -> None:
-        super().__init__(spec, identity, address, progress=progress, patience=patience)
+        super().__init__(spec, identity, address, progress=progress, patience=patience, proxy=proxy)
+        self._pace = Pace(max_upload_mbit, pause=self.pause)
         self._role = role
         self._parameter_digest = parameter_digest
         self.log = log
@@ -232,6 +238,7 @@ class ComputeClient(Connection):
                 )
             )
             for chunk in chunks_of(blob):
+                self._pace.take(len(chunk.data))
                 yield blob_pb2.UploadRequest(chunk=convert.chunk_to_wire(chunk))
 
         self.call(self.stub.Upload, requests, transfer_seconds(len(blob)))

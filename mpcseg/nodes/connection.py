@@ -17,6 +17,7 @@ from mpcseg.errors import ProtocolError, StorageError, SuspendedError, UnknownSe
 from mpcseg.nodes.diagnosis import diagnose
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.retries import Retries
+from mpcseg.nodes.route import proxy_for
 from mpcseg.nodes.transport import open_channel
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 CALL_SECONDS = 30.0
 # The slowest line that a transfer is given time for.
-_BYTES_PER_SECOND = 50_000
+_BYTES_PER_SECOND = 10_000
 
 _TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
@@ -55,10 +56,12 @@ class Connection:
         address: "host:port" of the compute node.
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
 
     Every call raises what the compute node raised, ``NodeUnreachableError`` when it does not
     answer for ``patience`` seconds, ``UnknownCertificateError`` when one side's certificate is
-    not the one that the agreement names, and ``ProtocolError`` for an answer of another study.
+    not the one that the agreement names, ``ProxyError`` when the
+    proxy refuses, and ``ProtocolError`` for an answer of another study.
     """
 
     def __init__(
@@ -69,13 +72,15 @@ class Connection:
         *,
         progress: Progress,
         patience: float,
+        proxy: str | None = None,
     ) -> None:
         self.spec = spec
         self.identity = identity
         self.address = address
         self.progress = progress
         self._retries = Retries(address, patience, progress)
-        self._channel = open_channel(spec, identity, address)
+        self._proxy = proxy_for(address, proxy)
+        self._channel = open_channel(spec, identity, address, self._proxy)
         self.stub = compute_pb2_grpc.ComputeNodeStub(self._channel)
 
     def call(self, method: Callable[..., T], request: object, seconds: float = CALL_SECONDS) -> T:
@@ -189,7 +194,8 @@ class Connection:
         code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNAVAILABLE
         if code not in _TRANSIENT:
             raise ProtocolError(f"the compute node refused a call ({code.name})") from None
-        return diagnose(self.address, self.identity, self.spec.compute.fingerprint)
+        pinned = self.spec.compute.fingerprint
+        return diagnose(self.address, self.identity, pinned, proxy=self._proxy)
 
     def attempt(self, once: Callable[[], T]) -> T:
         """Make one try of a call; where calls belong to a session, in one that is known there."""

@@ -13,6 +13,7 @@ import ssl
 import time
 
 from mpcseg.errors import UnknownCertificateError
+from mpcseg.nodes.route import Proxy
 from mpcseg.study.identity import Identity
 
 # What a refused certificate looks like from outside. So does a server that is being stopped, but
@@ -25,21 +26,30 @@ _PAUSE_SECONDS = 0.5
 _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
-def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float = 5.0) -> str:
+def diagnose(
+    address: str,
+    identity: Identity,
+    fingerprint: str,
+    *,
+    proxy: Proxy | None = None,
+    timeout: float = 5.0,
+) -> str:
     """Try the address once and say what is wrong there, as a clause for a message.
 
     Args:
         address: "host:port" of the compute node.
         identity: the caller's own.
         fingerprint: hex SHA-256 of the compute node's certificate, from the study.
+        proxy: on the way to it.
         timeout: seconds for each step.
 
     Raises:
+        ProxyError: the proxy does not let this node through.
         UnknownCertificateError: one side's certificate is not the one that the other side expects;
             trying again cannot help.
     """
     for _ in range(_TRIES):
-        reason = _diagnose_once(address, identity, fingerprint, timeout)
+        reason = _diagnose_once(address, identity, fingerprint, proxy, timeout)
         if reason != _CLOSED:
             return reason
         time.sleep(_PAUSE_SECONDS)
@@ -49,15 +59,15 @@ def diagnose(address: str, identity: Identity, fingerprint: str, timeout: float 
     )
 
 
-def _diagnose_once(address: str, identity: Identity, fingerprint: str, timeout: float) -> str:
-    host, _, port = address.rpartition(":")
+def _diagnose_once(
+    address: str, identity: Identity, fingerprint: str, proxy: Proxy | None, timeout: float
+) -> str:
     # Before the connection, which may not last. The certificate is compared with the pinned one
     # afterwards; nothing is sent that matters.
     context = tls_context(identity)
-    try:
-        raw = socket.create_connection((host.strip("[]"), int(port)), timeout)
-    except (OSError, ValueError):
-        return "nothing listens there"
+    raw = _connected(address, timeout) if proxy is None else proxy.tunnel(address, timeout)
+    if isinstance(raw, str):
+        return raw
     with raw:
         try:
             # ssl does not close what it was given when the other side is gone by then.
@@ -70,6 +80,14 @@ def _diagnose_once(address: str, identity: Identity, fingerprint: str, timeout: 
             return "what listens there does not speak TLS"
         with tls:
             return _diagnose_tls(tls, address, fingerprint)
+
+
+def _connected(address: str, timeout: float) -> socket.socket | str:
+    host, _, port = address.rpartition(":")
+    try:
+        return socket.create_connection((host.strip("[]"), int(port)), timeout)
+    except (OSError, ValueError):
+        return "nothing listens there"
 
 
 def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:

@@ -290,6 +290,7 @@ class HostedStudy:
             await self._rounds.close()
             await self._tell_everybody()
             self._record.set_result(await asyncio.to_thread(self._end))
+            await self._hand_over()
         except MpcsegError as error:
             state.suspend(error)
             self._changes.happened()
@@ -394,13 +395,26 @@ class HostedStudy:
             narrator.tell()
         self._clock.note(state.phase)
 
+    @property
+    def _is_late(self) -> bool:
+        """Whether an earlier process had begun to end the study."""
+        return self._run is not None and self._run.end_decided
+
+    async def _hand_over(self) -> None:
+        """Where whoever asked for the end was cut off by a restart: wait for it to ask again."""
+        ending = self.state.ending
+        if self._is_late and ending is not None and ending.request is not None:
+            deadline = time.monotonic() + min(_LONG_LINGER_SECONDS, self._limits.patience)
+            while time.monotonic() < deadline and not self.servicer.handed_over:
+                await asyncio.sleep(_TICK_SECONDS)
+
     async def _tell_everybody(self) -> None:
         """Wait until every node has had its last event, or is not there to be told.
 
         The key node, where it has a key, also gets the time to say that it is destroyed.
         """
         state, told = self.state, self.servicer.told
-        late = self._run is not None and self._run.end_decided
+        late = self._is_late
         seconds = _LONG_LINGER_SECONDS if late else _LINGER_SECONDS
         deadline = time.monotonic() + min(seconds, self._limits.patience)
         while time.monotonic() < deadline:

@@ -1,8 +1,9 @@
 """The key node: makes the keys, decides every round, and decrypts slot sums, nothing else.
 
-docs/protocol.md sections 1, 4, 5 and 6. The secret key stays in the memory of this process and is
-destroyed as soon as the last sum is decrypted, or whatever else ends the study. The only module
-outside ``mpcseg.ckks`` that reaches ``mpcseg.ckks.secret``.
+docs/protocol.md sections 1, 4, 5 and 6. The secret key is in the memory of this process and, sealed
+to this node's own identity, in its recovery folder (ADR 0017), so that the node can be killed and
+go on. Both end as soon as the last sum is decrypted, or whatever else ends the study. The only
+module outside ``mpcseg.ckks`` that reaches ``mpcseg.ckks.secret``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,31 +20,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.audit.records import KeysVouched, Record, RoundOpened, RoundSpent, SecretKeyDestroyed
+from mpcseg.audit.records import KeysVouched, Record, RoundOpened, RoundSpent
 from mpcseg.ckks.assignment import start_level
 from mpcseg.ckks.secret import SecretKey
+from mpcseg.ckks.slot_sum import own_noise
 from mpcseg.engine import release_scales
-from mpcseg.errors import OutputError, ProtocolError
+from mpcseg.errors import (
+    MpcsegError,
+    OutputError,
+    ProtocolError,
+    RecoveryError,
+    StudyAbortedError,
+)
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.events import tell_budget
-from mpcseg.nodes.planning import study_plan
+from mpcseg.nodes.key_end import deliver, statement
+from mpcseg.nodes.key_history import Start, blobs_there, start_of
+from mpcseg.nodes.key_results import SEALED_FOLDER, keep_sealed, read_sealed
+from mpcseg.nodes.key_schedule import schedule_of
+from mpcseg.nodes.key_screen import show_round
+from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.recovery import Intent, Recovery
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.session import StudySession, study_session
 from mpcseg.nodes.summary import KeySummary
 from mpcseg.nodes.transport import verify_identity
 from mpcseg.nodes.upload_line import UploadLine
 from mpcseg.privacy.ledger import Ledger, finite
-from mpcseg.privacy.release import suppression, whole
-from mpcseg.private import open_private
 from mpcseg.reference.rounds import sums_shape
-from mpcseg.study.closing import KeyDestroyed, now, sign_key_destroyed
 from mpcseg.study.identity import Identity
+from mpcseg.study.outcome import RoundRequest, StudyResult
 from mpcseg.study.results import privacy_spent, seal_results
-from mpcseg.study.schedule import RoundRecord, RoundRequest, Schedule
-from mpcseg.study.spec import ReleaseTerms, StudySpec
+from mpcseg.study.spec import StudySpec
 from mpcseg.wire.blobs import header_of
 from mpcseg.wire.events import (
     KEYS_PURPOSE,
@@ -55,13 +66,12 @@ from mpcseg.wire.events import (
 from mpcseg.wire.names import BlobKind, BlobName
 
 LEDGER_FILE = "ledger.json"
-SEALED_FOLDER = "sealed"
 
 _DOWNLOADS = 4
 """Releases on their way at a time: each costs a round trip."""
 
 
-def run_key(
+def run_key(  # noqa: PLR0913  a node is started with all of these
     spec: StudySpec,
     identity: Identity,
     address: str,
@@ -69,18 +79,23 @@ def run_key(
     progress: Progress,
     *,
     patience: float = 60.0,
+    proxy: str | None = None,
+    keeps_recovery: bool = True,
 ) -> KeySummary:
-    """Lead a study from its keys to its sealed results. Runs on the key node.
+    """Lead a study from its keys to its sealed results, or go on with it. Runs on the key node.
 
     Args:
         spec: the study.
         identity: this node's own.
         address: "host:port" of the compute node.
-        output: folder for the privacy ledger, which survives the study, and for the sealed
-            results; made if absent.
+        output: folder for the privacy ledger, which survives the study, for what this node needs
+            to go on, and for the sealed results; made if absent.
         progress: shown the keys and every round; "round" events hold shift and sizes, none of them
             of a segment that the agreement hides.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
+        keeps_recovery: keep the secret key sealed in ``output``; without it, a node that stops has
+            lost it, and the study ends.
 
     Raises:
         BudgetError: an earlier run of this agreement has spent its privacy budget.
@@ -88,92 +103,170 @@ def run_key(
         TooFewRecordsError: fewer records than clusters, over all parties.
         ConstantFeatureError: a feature does not vary over all parties.
         OutputError: the folder cannot be written to.
+        RecoveryError: what is kept is not what the log says; or nothing is, and the keys are out.
+        StorageError: the disk is full, read-only or failing.
         NodeError: the study cannot go on; says why.
     """
-    began = time.monotonic()
     verify_identity(spec, identity, Role.KEY)
-    plan = study_plan(spec)
-    ledger = Ledger.load(_folder(output) / LEDGER_FILE, plan.noise, spec.digest)
-    ledger.verify_study_affordable()
-    with (
-        AuditLog(output, spec, identity, "key") as log,
-        study_session(
-            spec, identity, Role.KEY, address, log, progress, patience=patience
-        ) as session,
-    ):
-        with _secret_key(spec, identity, session, progress) as secret_key:
-            node = _KeyNode(spec, identity, session, secret_key, ledger, output, progress)
-            node.publish_keys()
-            n_blocks = node.await_parties()
-            session.client.exchange_checkpoints()
-            schedule = Schedule(
-                n_clusters=spec.n_clusters,
-                n_rounds=spec.n_rounds,
-                feature_names=spec.feature_names,
-                # How many blocks a single party has is not the key node's to know.
-                parties={party.name: n_blocks for party in spec.parties},
-                slots=plan.circuit.parameters.slots,
-                most_records=_most_records(spec, n_blocks * plan.circuit.parameters.slots),
-                blunt=plan.circuit.blunt,
-                sharp=plan.circuit.sharp,
-                seed=spec.seed,
-                noise=plan.noise,
-            )
-            while (request := schedule.request()) is not None:
-                record = schedule.receive(node.run_round(request))
-                _show(record, node.seconds_per_round[-1], spec.release, progress)
-            result = schedule.result()
+    ledger = Ledger.load(_folder(output) / LEDGER_FILE, study_plan(spec).noise, spec.digest)
+    with AuditLog(output, spec, identity, "key") as log:
+        start = start_of(spec, identity, output, log.earlier, keeps=keeps_recovery)
+        if not start.resumes and start.delivered is None:
+            ledger.verify_study_affordable()
+
+        def take_part(start: Start) -> KeySummary:
+            with _session(
+                spec, identity, address, log, start, progress, patience, proxy
+            ) as session:
+                return _take_part(spec, identity, session, start, ledger, output, progress)
+
+        try:
+            return take_part(start)
+        except _FinishedError:
+            if start.delivered is None:
+                raise
+        return take_part(start.delivered)
+
+
+def _take_part(
+    spec: StudySpec,
+    identity: Identity,
+    session: StudySession,
+    start: Start,
+    ledger: Ledger,
+    output: Path,
+    progress: Progress,
+) -> KeySummary:
+    """Lead the study from wherever it is to its end."""
+    began = time.monotonic()
+    ledger.run = start.run.number
+    node, result = None, None
+    if start.results is None:
+        if start.delivered is not None:
+            ledger.verify_study_affordable()
+        with _secret_key(spec, identity, session, start, progress) as secret_key:
+            node = _KeyNode(spec, identity, session, secret_key, start, ledger, output, progress)
+            result = node.lead()
             sealed = seal_results(spec, identity, result, privacy_spent(spec, ledger))
-            _keep(sealed, output / SEALED_FOLDER)
-            node.upload_results(sealed)
-        session.client.finish(_statement(spec, identity, session, secret_key))
-        session.client.exchange_last_checkpoints()
+            start.recovery.keep_results(keep_sealed(sealed, output / SEALED_FOLDER))
+        n_decrypted = secret_key.decrypted_values
+    else:
+        sealed = read_sealed(output / SEALED_FOLDER, start.results)
+        start.recovery.destroy_key()
+        n_decrypted = start.run.n_decrypted
+    said = statement(spec, identity, session.client, start.run, n_decrypted)
+    deliver(spec, session.client, start, sealed, said)
     return KeySummary(
-        seconds={**node.seconds, "total": time.monotonic() - began},
-        seconds_per_round=tuple(node.seconds_per_round),
+        seconds={**(node.seconds if node else {}), "total": time.monotonic() - began},
+        seconds_per_round=tuple(node.seconds_per_round if node else ()),
         bytes_sent=dict(session.client.bytes_sent),
         bytes_received=dict(session.client.bytes_received),
         peak_rss_mb=peak_rss_mb(),
-        decrypted_values=secret_key.decrypted_values,
+        decrypted_values=n_decrypted,
         result=result,
         sealed=sealed,
     )
 
 
-def _most_records(spec: StudySpec, slots: int) -> int:
-    """Records that all parties can have: as agreed, or as many as their blocks have slots."""
-    agreed = [most for most in spec.most_records if most is not None]
-    return min(sum(agreed), slots) if len(agreed) == len(spec.parties) else slots
+class _FinishedError(ProtocolError):
+    """The compute node has the results of the run that this node has brought to its end."""
+
+
+@contextmanager
+def _session(  # noqa: PLR0913, PLR0917  a session is made of all of these
+    spec: StudySpec,
+    identity: Identity,
+    address: str,
+    log: AuditLog,
+    start: Start,
+    progress: Progress,
+    patience: float,
+    proxy: str | None,
+) -> Iterator[StudySession]:
+    """The node's place in the study; says what happened where its keys are there and lost."""
+    joined = False
+    try:
+        with study_session(
+            spec,
+            identity,
+            Role.KEY,
+            address,
+            log,
+            progress,
+            patience=patience,
+            resumes=start.resumes,
+            recovery="sealed" if start.recovery.keeps else "none",
+            proxy=proxy,
+        ) as session:
+            joined = True
+            yield session
+    except ProtocolError as error:
+        if joined:
+            raise
+        if start.delivered is not None:
+            raise _FinishedError(error.message, error.hint) from None
+        if not start.lost:
+            raise
+        raise RecoveryError(
+            "the keys of this study are at the compute node, and this node has not kept their "
+            f"secret key: {error.message}",
+            "Nobody can go on with them. Put back the recovery folder if there is one; else close "
+            "the study (mpcseg study close), and start all nodes again.",
+        ) from None
 
 
 @contextmanager
 def _secret_key(
-    spec: StudySpec, identity: Identity, session: StudySession, progress: Progress
+    spec: StudySpec, identity: Identity, session: StudySession, start: Start, progress: Progress
 ) -> Iterator[SecretKey]:
-    """The study's secret key; destroyed at the end of the block, whatever ends it."""
-    secret_key = SecretKey(session.plan.circuit.parameters)
+    """The study's secret key; destroyed at the end of the block, whatever ends it.
+
+    What is kept of it goes with it, unless this node was only stopped.
+    """
+    secret_key = _made(session.plan, start)
+    recovery = start.recovery
     try:
         yield secret_key
     except BaseException as error:
         # Frames of the failed call may hold parts of the key.
         traceback.clear_frames(error.__traceback__)
         secret_key.destroy()
-        session.client.report_destroyed(_statement(spec, identity, session, secret_key))
-        raise
-    finally:
-        secret_key.destroy()
-        progress.message(
-            f"the secret key is destroyed, after {secret_key.decrypted_values:,} decrypted sums"
+        stopped = isinstance(error, KeyboardInterrupt) or (
+            isinstance(error, MpcsegError) and not error.ends_study
         )
+        if stopped and recovery.has_key:
+            progress.message("this process's copy of the secret key is destroyed, the sealed stays")
+            raise
+        recovery.clear()
+        n_values = secret_key.decrypted_values
+        session.client.report_destroyed(
+            statement(spec, identity, session.client, start.run, n_values)
+        )
+        progress.message(_destroyed(secret_key.decrypted_values))
+        if stopped:
+            why = error.message if isinstance(error, MpcsegError) else "its operator stopped it"
+            raise StudyAbortedError(
+                f"the key node has lost its secret key: {why}, and no recovery was kept",
+                'With recovery = "sealed" it would go on.',
+            ) from None
+        raise
+    secret_key.destroy()
+    recovery.destroy_key()
+    progress.message(_destroyed(secret_key.decrypted_values))
 
 
-def _statement(
-    spec: StudySpec, identity: Identity, session: StudySession, secret_key: SecretKey
-) -> KeyDestroyed:
-    """Put under this organisation's signature, and into its log, that the key is destroyed."""
-    said = sign_key_destroyed(identity, spec.digest, secret_key.decrypted_values, now())
-    session.client.log.append(SecretKeyDestroyed(**vars(said)))
-    return said
+def _made(plan: StudyPlan, start: Start) -> SecretKey:
+    """A new secret key, or the one that an earlier process of this node has kept."""
+    if not start.resumes:
+        return SecretKey(plan.circuit.parameters)
+    with start.recovery.key_words() as words:
+        secret_key = SecretKey(plan.circuit.parameters, words)
+    secret_key.decrypted_values = start.run.n_decrypted
+    return secret_key
+
+
+def _destroyed(n_values: int) -> str:
+    return f"the secret key is destroyed, after {n_values:,} decrypted sums"
 
 
 def _folder(output: Path) -> Path:
@@ -187,23 +280,16 @@ def _folder(output: Path) -> Path:
     return output
 
 
-def _keep(sealed: Mapping[str, bytes], folder: Path) -> None:
-    """Write the sealed results before they travel, so that a broken line costs no budget."""
-    folder.mkdir(exist_ok=True, mode=0o700)
-    for recipient, content in sealed.items():
-        with open_private(folder / f"{recipient}.sealed") as file:
-            file.write(content)
-
-
 class _KeyNode:
-    """The secret key and its place in the study."""
+    """The secret key and its place in the study: a new run, or what there is of one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  it leads a study with all of these
         self,
         spec: StudySpec,
         identity: Identity,
         session: StudySession,
         secret_key: SecretKey,
+        start: Start,
         ledger: Ledger,
         output: Path,
         progress: Progress,
@@ -212,34 +298,71 @@ class _KeyNode:
         self._identity = identity
         self._session = session
         self._secret_key = secret_key
+        self._start = start
+        self._run = start.run
+        self._recovery: Recovery = start.recovery
         self._ledger = ledger
-        self._ledger_file = output / LEDGER_FILE
+        self._output = output
         self._progress = progress
         self._checks = BlobChecks(session.plan.circuit.parameters, spec.n_clusters, spec.n_features)
         self.seconds: dict[str, float] = {}
         self.seconds_per_round: list[float] = []
 
+    def lead(self) -> StudyResult:
+        """Take the study from wherever it is to its last round."""
+        self.publish_keys()
+        schedule = schedule_of(self._spec, self._session.plan, self.await_parties())
+        self._session.client.exchange_checkpoints()
+        while (request := schedule.request()) is not None:
+            known = self._recovery.sums(request.index)
+            if known is not None:
+                schedule.receive(np.array(known).reshape(self._shape(request)))
+                continue
+            record = schedule.receive(self.run_round(request))
+            seconds = self.seconds_per_round[-1]
+            show_round(record, seconds, self._spec.release, self._progress)
+        return schedule.result()
+
+    def _shape(self, request: RoundRequest) -> tuple[int, ...]:
+        spec = self._spec
+        return sums_shape(request.kind, spec.n_clusters, spec.n_features, len(spec.parties))
+
     def publish_keys(self) -> None:
         """Make the public and the relinearisation keys, upload them, and vouch for them."""
         began = time.monotonic()
+        public_key, relinearisation_keys = self._public_keys()
+        made = time.monotonic()
+        client, there = self._session.client, blobs_there(self._session.client, self._start)
+        for kind, blob in (
+            (BlobKind.PUBLIC_KEY, public_key),
+            (BlobKind.RELINEARISATION_KEYS, relinearisation_keys),
+        ):
+            if str(BlobName(kind)) not in there:
+                client.upload(BlobName(kind), blob)
+        digest = hashlib.sha256(public_key).digest()
+        signed = attested_bytes(self._spec.digest, self._session.plan.digest, digest)
+        signature = self._identity.sign(KEYS_PURPOSE, signed)
+        if self._run.vouched is None:
+            client.log.append(KeysVouched(public_key=digest.hex(), signature=signature))
+        client.publish_keys(KeyAttestation(digest, signature))
+        self._progress.event("keys", fingerprint=digest.hex())
+        self.seconds["keys"] = made - began
+        self.seconds["upload"] = time.monotonic() - made
+
+    def _public_keys(self) -> tuple[bytes, bytes]:
+        """Public key and relinearisation keys: new ones, kept before they are used, or the same."""
+        if self._start.resumes:
+            return self._recovery.public_blobs()
         self._progress.start("keys", 2, "keys")
         public_key = self._secret_key.public_key()
         self._progress.advance("keys")
         relinearisation_keys = self._secret_key.relinearisation_keys()
         self._progress.advance("keys")
         self._progress.finish("keys")
-        made = time.monotonic()
-        client = self._session.client
-        client.upload(BlobName(BlobKind.PUBLIC_KEY), public_key)
-        client.upload(BlobName(BlobKind.RELINEARISATION_KEYS), relinearisation_keys)
-        digest = hashlib.sha256(public_key).digest()
-        signed = attested_bytes(self._spec.digest, self._session.plan.digest, digest)
-        signature = self._identity.sign(KEYS_PURPOSE, signed)
-        client.log.append(KeysVouched(public_key=digest.hex(), signature=signature))
-        client.publish_keys(KeyAttestation(digest, signature))
-        self._progress.event("keys", fingerprint=digest.hex())
-        self.seconds["keys"] = made - began
-        self.seconds["upload"] = time.monotonic() - made
+        if self._recovery.keeps:
+            with self._secret_key.words() as words:
+                self._recovery.keep_key(words, public_key, relinearisation_keys)
+        return public_key, relinearisation_keys
 
     def await_parties(self) -> int:
         """Wait until every party's blocks are complete; returns how many blocks those are."""
@@ -253,46 +376,82 @@ class _KeyNode:
     def run_round(self, request: RoundRequest) -> NDArray[np.float64]:
         """Have one round computed and return its decrypted sums.
 
+        A round that an earlier process began is taken up: what is there is not sent again, it is
+        paid for once, and the same ciphertexts are decrypted with the same noise.
+
         Returns:
             admission: shape (n_parties, 3); moments: (1 + d + d(d+1)/2,); lloyd: (k, d+1);
             profile: (k, 2d+1).
 
         Raises:
             BudgetError: the round would spend more than was agreed; it is not asked for then.
+            ProtocolError: the compute node releases another number of sums than was asked for, or
+                others than before.
+            StorageError: what is about to be decrypted cannot be written down.
         """
         began = time.monotonic()
-        spec, index = self._spec, request.index
-        self._ledger.verify_affordable(request.kind, request.sign)
-        client = self._session.client
-        client.log.append(RoundOpened(round=index, kind=request.kind, sign=request.sign))
-        client.open_round(request.kind, index, request.sign)
-        if request.hyperplanes is not None:
-            self._send_hyperplanes(request, request.hyperplanes)
+        index = request.index
+        if self._ledger.spending(index) is None:
+            self._ledger.verify_affordable(request.kind, request.sign)
+        self._open(request)
         ready = self._session.watcher.wait_for(ReleaseReady, lambda event: event.index == index)
-        shape = sums_shape(request.kind, spec.n_clusters, spec.n_features, len(spec.parties))
+        shape = self._shape(request)
         if ready.count != np.prod(shape):
             raise ProtocolError(
                 f"round {index} has {ready.count} releases; {np.prod(shape)} were asked for"
             )
         # The compute node's log, with the digest of every release, is here under its signature
         # before anything is decrypted: what it did can be checked, and not be made up afterwards.
-        client.exchange_checkpoints()
-        # On disk before any of it is known.
-        spent = self._ledger.spend(request.kind, index, request.sign)
-        self._ledger.save(self._ledger_file)
-        client.log.append(RoundSpent(round=index, rho=finite(spent.rho)))
-        tell_budget(self._progress, self._ledger, spec, index)
+        self._session.client.exchange_checkpoints()
+        self._pay(request)
+        tell_budget(self._progress, self._ledger, self._spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
         with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
             blobs = list(line.map(self._fetch, names))
-        stds = self._stds(request)
-        self._note(names, blobs, stds)
+        noise = self._intended(request, names, blobs).noise
+        again = index in self._run.decrypted
+        if not again:
+            self._note(names, blobs, self._stds(request))
         sums = [
-            self._secret_key.decrypt_slot_sum(blob, scale, own_std=std)
-            for blob, scale, std in zip(blobs, self._scales(request), stds, strict=True)
+            self._secret_key.decrypt_slot_sum(blob, scale, own, again=again)
+            for blob, scale, own in zip(blobs, self._scales(request), noise, strict=True)
         ]
+        self._recovery.keep_sums(index, sums)
         self.seconds_per_round.append(time.monotonic() - began)
         return np.array(sums).reshape(shape)
+
+    def _open(self, request: RoundRequest) -> None:
+        client, index = self._session.client, request.index
+        if index not in self._run.opened:
+            client.log.append(RoundOpened(round=index, kind=request.kind, sign=request.sign))
+        client.open_round(request.kind, index, request.sign)
+        if request.hyperplanes is not None:
+            self._send_hyperplanes(request, request.hyperplanes)
+
+    def _pay(self, request: RoundRequest) -> None:
+        """Enter a round into the ledger: on disk before any of it is known."""
+        spent = self._ledger.spend(request.kind, request.index, request.sign)
+        self._ledger.save(self._output / LEDGER_FILE)
+        if request.index not in self._run.spent:
+            self._session.client.log.append(RoundSpent(round=request.index, rho=finite(spent.rho)))
+
+    def _intended(self, request: RoundRequest, names: list[BlobName], blobs: list[bytes]) -> Intent:
+        """What is decrypted with which noise: drawn and written down once, whatever happens."""
+        digests = [hashlib.sha256(blob).hexdigest() for blob in blobs]
+        releases = tuple(zip(map(str, names), digests, strict=True))
+        intent = self._recovery.intent(request.index)
+        if intent is None:
+            parameters = self._session.plan.circuit.parameters
+            pairs = zip(self._scales(request), self._stds(request), strict=True)
+            noise = tuple(own_noise(parameters, scale, std) for scale, std in pairs)
+            intent = Intent(releases, noise)
+            self._recovery.keep_intent(request.index, intent)
+        elif intent.releases != releases:
+            raise ProtocolError(
+                f"the compute node releases other sums of round {request.index} than before",
+                "Nothing of them is decrypted. Ask its operator what happened.",
+            )
+        return intent
 
     def _note(self, names: list[BlobName], blobs: list[bytes], stds: list[float]) -> None:
         """Write down what came and what is decrypted now, before it is."""
@@ -322,49 +481,23 @@ class _KeyNode:
         stds: list[float] = noise.stds(request.kind, request.sign).ravel().tolist()
         return stds if noise.own_draw else [0.0] * len(stds)
 
-    def upload_results(self, sealed: Mapping[str, bytes]) -> None:
-        """Hand every recipient's sealed results to the compute node, which cannot read them."""
-        for item, recipient in enumerate(self._spec.recipients):
-            self._session.client.upload(BlobName(BlobKind.RESULT, item=item), sealed[recipient])
-
     def _send_hyperplanes(self, request: RoundRequest, rows: NDArray[np.float64]) -> None:
         level = start_level(self._spec.n_clusters, request.sign)
-        with UploadLine(self._session.client) as line:
+        client, there = self._session.client, set[str]()
+        if request.index in self._run.opened:
+            there = blobs_there(client, self._start)
+        with UploadLine(client) as line:
             for pair, row in enumerate(rows):
-                blobs = self._secret_key.encrypt_hyperplane(row, level)
-                for part, blob in enumerate(blobs):
-                    name = BlobName(BlobKind.HYPERPLANE, round=request.index, item=pair, part=part)
-                    line.send(name, blob)
+                names = [
+                    BlobName(BlobKind.HYPERPLANE, round=request.index, item=pair, part=part)
+                    for part in range(len(row))
+                ]
+                missing = [part for part, name in enumerate(names) if str(name) not in there]
+                if missing:
+                    blobs = self._secret_key.encrypt_hyperplane(row, level)
+                    for part in missing:
+                        line.send(names[part], blobs[part])
                 self._session.watcher.verify_running()
 
     def _fetch(self, name: BlobName) -> bytes:
         return self._session.client.download(name, self._checks.limit(name))
-
-
-def _show(record: RoundRecord, seconds: float, release: ReleaseTerms, progress: Progress) -> None:
-    """Show a round to the key node's operator, who is told no more than the agreement allows.
-
-    Segments that the agreement would hide are counted only, and all numbers are rounded.
-    """
-    digits = release.significant_digits
-    facts: dict[str, object] = {"sizes": None}
-    notes = list(record.notes)
-    if record.sizes is not None:
-        sizes = record.sizes.tolist()
-        decided = suppression(sizes, record.n_records, release.smallest_segment)
-        facts["sizes"] = [whole(sizes[index], digits) for index in sorted(decided.shown)]
-        if decided.hidden:
-            # Notes speak of single clusters, which may be the hidden ones.
-            notes = [f"{len(decided.hidden)} segments not shown: {decided.reason}"]
-    if record.n_records >= release.smallest_segment:
-        facts["n_records"] = whole(record.n_records, digits)
-    progress.event(
-        "round",
-        index=record.index,
-        round_kind=record.kind,
-        sign=record.sign,
-        shift=None if record.shift is None else float(f"{record.shift:.{digits}g}"),
-        **facts,
-        notes=notes,
-        seconds=round(seconds, 3),
-    )

@@ -7,16 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from mpcseg import __version__
-from mpcseg.audit.records import Began, Decrypted, NodeRole, Received, Released, Sent
+from mpcseg.audit.records import (
+    Began,
+    Decrypted,
+    NodeRole,
+    Received,
+    RecoveryKind,
+    Released,
+    Sent,
+)
 from mpcseg.ckks.serialization import BLOB_HEAD_BYTES, SEAL_VERSION, stated_shape
 from mpcseg.nodes.planning import StudyPlan
 from mpcseg.wire.names import BlobHeader
 
 
-def began(plan: StudyPlan, *, resumes: bool = False) -> Began:
+def began(plan: StudyPlan, *, resumes: bool = False, recovery: RecoveryKind | None = None) -> Began:
     """Say that a process begins, with what, and whether it goes on with the run before it."""
     return Began(
         resumes=resumes,
+        recovery=recovery,
         version=__version__,
         tenseal=importlib.metadata.version("tenseal"),
         seal=".".join(map(str, SEAL_VERSION)),

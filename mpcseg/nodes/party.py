@@ -53,6 +53,8 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
     patience: float = 60.0,
     key_fingerprint: str | None = None,
     restart: bool = False,
+    proxy: str | None = None,
+    max_upload_mbit: float | None = None,
 ) -> PartySummary:
     """Take part in a study with one organisation's records. Runs on a party node.
 
@@ -71,6 +73,8 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
             other way; the key node's signature is checked in any case.
         restart: send everything again, whatever an earlier process has sent; blocks that are
             complete stay as they are.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
+        max_upload_mbit: megabits per second that this node sends with at most; None for no limit.
 
     Raises:
         ConfigError: the identity is not that of a party of the study.
@@ -98,6 +102,8 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
                 progress,
                 patience=patience,
                 resumes=resumes,
+                proxy=proxy,
+                max_upload_mbit=max_upload_mbit,
             ) as session,
             shuffle.until_end(),
         ):

@@ -35,6 +35,7 @@ def fetch_results(
     *,
     audit: Path,
     patience: float = 60.0,
+    proxy: str | None = None,
 ) -> bytes:
     """Fetch the results that are sealed to this organisation; any recipient, as often as it likes.
 
@@ -45,6 +46,7 @@ def fetch_results(
         progress: told about every retry.
         audit: folder of this organisation's audit log of what it fetched; made if absent.
         patience: seconds for which to keep trying when the compute node does not answer.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
 
     Returns:
         Sealed: `mpcseg.study.results.open_results` opens them.
@@ -65,7 +67,9 @@ def fetch_results(
     limit = sealed_bytes(spec, identity.name)
     with (
         AuditLog(audit, spec, identity, "recipient") as log,
-        Connection(spec, identity, address, progress=progress, patience=patience) as compute,
+        Connection(
+            spec, identity, address, progress=progress, patience=patience, proxy=proxy
+        ) as compute,
     ):
         sealed = compute.fetch(compute.stub.FetchResult, request, name, limit)
         header = header_of(name, sealed)

@@ -19,7 +19,7 @@ from mpcseg.engine import (
     RoundSecrets,
     draw_noise,
     release_scales,
-    round_secrets,
+    secrets_of_round,
 )
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.blob_store import BlobStore
@@ -166,7 +166,7 @@ class RoundRunner:
             )
             return draw_noise(parameters, stds, scales)
 
-        return round_secrets(self._store.evidence_folder(order.index), fresh)
+        return secrets_of_round(self._store.evidence_folder(order.index), fresh)
 
     async def _run(self, order: RoundOrder) -> None:
         secrets = await asyncio.to_thread(self._secrets, order)

@@ -25,7 +25,13 @@ SPARE_CHECKPOINTS = 100
 
 
 class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
-    """Answers the calls of proto/mpcseg/v1/compute.proto."""
+    """Answers the calls of proto/mpcseg/v1/compute.proto.
+
+    Attributes:
+        handed_over: whether somebody who asked for the end has the closing record.
+    """
+
+    handed_over = False
 
     @answered
     async def Join(  # noqa: N802  named by the .proto, as below
@@ -129,7 +135,9 @@ class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
         if self._state.withdraw(signed):
             self.progress.message(f"party node {signed.organisation} withdraws from the study")
             self._changes.happened()
-        return closing_pb2.WithdrawReply(record=await asyncio.shield(self._record))
+        record = await asyncio.shield(self._record)
+        self.handed_over = True
+        return closing_pb2.WithdrawReply(record=record)
 
     @answered
     async def CloseStudy(  # noqa: N802
@@ -139,7 +147,9 @@ class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
         signed = self._signed(request, context, "close")
         if self._state.close(signed):
             self._changes.happened()
-        return closing_pb2.CloseStudyReply(record=await asyncio.shield(self._record))
+        record = await asyncio.shield(self._record)
+        self.handed_over = True
+        return closing_pb2.CloseStudyReply(record=record)
 
     def _signed(self, request: Any, context: Context, action: Action) -> SignedRequest:
         """Return what an organisation asks for, if it may and its signature holds."""

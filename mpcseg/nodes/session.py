@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import RecoveryKind
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
@@ -47,6 +48,9 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     *,
     patience: float,
     resumes: bool = False,
+    proxy: str | None = None,
+    max_upload_mbit: float | None = None,
+    recovery: RecoveryKind | None = None,
 ) -> Iterator[StudySession]:
     """Enter the study, and leave it at the end of the block.
 
@@ -63,6 +67,9 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         progress: told about every retry.
         patience: seconds for which to keep trying when the compute node does not answer.
         resumes: this process goes on with the run of the one before it, which was stopped or died.
+        proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
+        max_upload_mbit: megabits per second that this node sends blobs with; None for no limit.
+        recovery: of the key node: whether it keeps what it needs to go on.
 
     Raises:
         ConfigError: the identity is not in the study in this role.
@@ -71,7 +78,6 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     """
     verify_identity(spec, identity, role)
     plan = study_plan(spec)
-    log.append(logbook.began(plan, resumes=resumes))
     with ComputeClient(
         spec,
         identity,
@@ -81,8 +87,12 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         log=log,
         progress=progress,
         patience=patience,
+        proxy=proxy,
+        max_upload_mbit=max_upload_mbit,
     ) as client:
         joined = client.join(resumes=resumes)
+        # Not before: a process that is not let in has begun nothing.
+        log.append(logbook.began(plan, resumes=resumes, recovery=recovery))
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:

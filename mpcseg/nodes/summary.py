@@ -57,7 +57,8 @@ class KeySummary:
         bytes_received: from the compute node, by kind.
         peak_rss_mb: largest resident memory.
         decrypted_values: numbers that were decrypted, in all.
-        result: what the study found, in scaled space.
+        result: what the study found, in scaled space; None where an earlier process of the node
+            has sealed the results, and nothing else is left of it.
         sealed: results by recipient, as they were uploaded.
     """
 
@@ -67,7 +68,7 @@ class KeySummary:
     bytes_received: dict[str, int]
     peak_rss_mb: float
     decrypted_values: int
-    result: StudyResult
+    result: StudyResult | None
     sealed: dict[str, bytes]
 
 

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from mpcseg.errors import ConfigError, ListenError, ProtocolError, UnknownCertificateError
 from mpcseg.nodes.call_limit import CallLimit
 from mpcseg.nodes.roles import Caller, Role
+from mpcseg.nodes.route import Proxy, channel_options
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.certificate import certificate_fingerprint
 from mpcseg.study.identity import Identity
@@ -26,10 +27,12 @@ from mpcseg.wire.blobs import CHUNK_BYTES
 # Room for the fields around one chunk.
 _MESSAGE_BYTES = CHUNK_BYTES + (64 << 10)
 
-# A dead peer (cable pulled, no FIN) is noticed after ping interval + answer time.
+# A dead peer (cable pulled, no FIN) is noticed after ping interval + answer time. The interval is
+# shorter than any router or proxy forgets a silent connection; the answer may be late behind a
+# full line.
 _KEEPALIVE = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -127,6 +130,7 @@ def make_server(roster: Admission) -> grpc.aio.Server:
             *_LIMITS,
             *_KEEPALIVE,
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            # No client is sent away for its pings: members are known, and a NAT wants them.
             ("grpc.http2.max_ping_strikes", 0),
             # Two servers must never share one port by accident.
             ("grpc.so_reuseport", 0),
@@ -163,8 +167,17 @@ def listen_on(
     return port
 
 
-def open_channel(spec: StudySpec, identity: Identity, address: str) -> grpc.Channel:
-    """Return a client's channel to the compute node; connects on first use."""
+def open_channel(
+    spec: StudySpec, identity: Identity, address: str, proxy: Proxy | None = None
+) -> grpc.Channel:
+    """Return a client's channel to the compute node; connects on first use.
+
+    Args:
+        spec: the study.
+        identity: the caller's own.
+        address: "host:port" of the compute node.
+        proxy: on the way to it.
+    """
     credentials = grpc.ssl_channel_credentials(
         root_certificates=spec.compute.certificate_pem,
         private_key=identity.private_key_pem,
@@ -176,6 +189,7 @@ def open_channel(spec: StudySpec, identity: Identity, address: str) -> grpc.Chan
         options=[
             *_LIMITS,
             *_KEEPALIVE,
+            *channel_options(proxy),
             # The one certificate is pinned, which is more than its name could say; and a partner
             # may reach the node under a name that the certificate does not hold.
             ("grpc.ssl_target_name_override", _any_name(spec.compute.certificate_pem)),

@@ -255,12 +255,23 @@ def _verify_name(name: str) -> None:
 def _read_private(folder: Path) -> bytes:
     path = folder / PRIVATE_KEYS_FILE
     content = read_bytes(path, "the private keys", hint=_NO_IDENTITY)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if _is_shared(path.stat(), os.geteuid()):
         raise ConfigError(
             f"the private keys {path} may be read by other users",
             f"Run: chmod 600 {path}; make a new identity if others had access.",
         )
     return content
+
+
+def _is_shared(file: os.stat_result, user: int) -> bool:
+    """Whether others than this user may read a file, or change it.
+
+    What root owns and gives to one group to read is this node's, where the node runs as a user of
+    its own: so Kubernetes and systemd hand out secrets. PostgreSQL has the same rule for its keys.
+    """
+    mode = stat.S_IMODE(file.st_mode)
+    is_handed_out = file.st_uid == 0 and user != 0
+    return bool(mode & (0o037 if is_handed_out else 0o077))
 
 
 def _private_text(identity: Identity, passphrase: str | None) -> bytes:
@@ -340,4 +351,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 _NO_IDENTITY = "Name the folder that `mpcseg identity new` made."
-_GIVE_PASSPHRASE = "Give the passphrase at the prompt or in MPCSEG_PASSPHRASE."  # noqa: S105
+_GIVE_PASSPHRASE = (
+    "Give the passphrase at the prompt, in MPCSEG_PASSPHRASE, or in "  # noqa: S105
+    "the file that MPCSEG_PASSPHRASE_FILE names."
+)

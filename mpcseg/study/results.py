@@ -38,7 +38,7 @@ from mpcseg.study.figures import (
 )
 from mpcseg.study.identity import Identity
 from mpcseg.study.outcome import StudyResult
-from mpcseg.study.sealing import seal
+from mpcseg.study.sealing import OVERHEAD_BYTES, seal
 from mpcseg.study.spec import StudySpec
 
 if TYPE_CHECKING:  # it loads OpenDP, which a recipient does not need
@@ -50,8 +50,6 @@ _INFO = b"mpcseg results\0"
 _LENGTH_BYTES = 4
 _PADDING = 4096
 _BUDGET_DIGITS = 6
-_OVERHEAD_BYTES = 1088 + 32 + 16
-"""HPKE: an ML-KEM-768 ciphertext, an X25519 share and a tag."""
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -248,7 +246,7 @@ def open_results(spec: StudySpec, identity: Identity, sealed: bytes) -> Results:
 
 def sealed_bytes(spec: StudySpec, recipient: str) -> int:
     """Length of the sealed file of a recipient, known from the agreement alone."""
-    return len(_header(spec, recipient)) + _padded_bytes(spec, recipient) + _OVERHEAD_BYTES
+    return len(_header(spec, recipient)) + _padded_bytes(spec, recipient) + OVERHEAD_BYTES
 
 
 def _signed(spec: StudySpec, recipient: str, document: bytes) -> bytes:

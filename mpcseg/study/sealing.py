@@ -30,6 +30,9 @@ MLKEM_BYTES = 1184
 SEALING_KEY_BYTES = MLKEM_BYTES + 32
 """A public sealing key: ML-KEM-768, then X25519."""
 
+OVERHEAD_BYTES = 1088 + 32 + 16
+"""What sealing adds: an ML-KEM-768 ciphertext, an X25519 share and a tag."""
+
 _MLKEM_SEED_BYTES = 64
 PRIVATE_SEALING_KEY_BYTES = _MLKEM_SEED_BYTES + 32
 """A private sealing key: the seed of ML-KEM-768, then X25519."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from mpcseg.audit.log_file import LogFile
 from mpcseg.audit.records import (
+    Began,
     Decrypted,
+    Entry,
     Received,
     RefusalsOmitted,
     Refused,
@@ -123,7 +126,8 @@ def secret_key_destroyed(evidence: Evidence) -> str:
     if not statements:
         raise AuditError(
             "the key node has not said that its secret key is destroyed",
-            "The study is not over, or the key node was killed: its key went with its memory.",
+            "The study is not over; or the key node was killed and not started again: where it "
+            'keeps a recovery ("began" in its log says so), its disk still holds the sealed key.',
         )
     statement = statements[0]
     verify_key_destroyed(evidence.spec, KeyDestroyed(**statement.model_dump(exclude={"event"})))
@@ -133,7 +137,18 @@ def secret_key_destroyed(evidence: Evidence) -> str:
     theirs = records_of(evidence.compute.entries, SecretKeyDestroyed)
     if statement not in theirs:
         raise AuditError("the compute node was not told that the secret key is destroyed")
-    return f"{statement.time}, after {statement.decrypted_values:,} decryptions"
+    return (
+        f"{statement.time}, after {statement.decrypted_values:,} decryptions; until then "
+        + _where_kept(last)
+    )
+
+
+def _where_kept(run: Sequence[Entry]) -> str:
+    """Where the secret key was in a run, by what each process of the key node said of it."""
+    began = records_of(run, Began)
+    if any(one.recovery == "sealed" for one in began):
+        return f"in memory and sealed on the key node's disk ({len(began)} processes)"
+    return "in the key node's memory alone"
 
 
 def results_are_sealed_to_recipients(evidence: Evidence) -> str:

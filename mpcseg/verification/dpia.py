@@ -280,7 +280,8 @@ def _sights(spec: StudySpec, plan: StudyPlan) -> Iterator[tuple[str, str, str, s
     yield (
         "key",
         escaped(spec.key.name),
-        "the secret key, in memory, until the last sum is decrypted",
+        "the secret key, in memory and (unless it says `recovery: none` in its log) on its disk, "
+        "sealed to its own identity, until the last sum is decrypted",
         f"{sums} sums over the records of all parties, hence the centroids; three noised values "
         "for each party that say whether its data keep to the bounds",
     )

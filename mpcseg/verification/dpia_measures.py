@@ -149,9 +149,11 @@ def _after(spec: StudySpec) -> Iterator[tuple[str, str, str]]:
     )
     yield (
         "the secret key ends with the last sum",
-        f"destroyed by the key node of {escaped(spec.key.name)}, which signs that it was",
+        f"destroyed by the key node of {escaped(spec.key.name)}, with what it keeps of it to go "
+        "on after a crash; it signs that it was",
         "`mpcseg study verify AGREEMENT --closing RECORD`; "
-        "`test_nothing_of_the_key_stays_in_memory`",
+        "`test_nothing_of_the_key_stays_in_memory`; "
+        "`test_what_is_kept_is_overwritten_before_it_is_removed`",
     )
     yield (
         "storage limitation",

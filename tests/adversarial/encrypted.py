@@ -15,7 +15,15 @@ from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.planner import plan_study
 from mpcseg.ckks.secret import SecretKey
-from mpcseg.engine import Block, BlockFiles, Engine, PartyUploads, RoundWork, release_scales
+from mpcseg.engine import (
+    Block,
+    BlockFiles,
+    Engine,
+    PartyUploads,
+    RoundWork,
+    draw_noise,
+    release_scales,
+)
 from tests.adversarial.studies import Answer, Design, KeyNode, run_schedule
 from tests.adversarial.views import Release, View
 
@@ -58,7 +66,7 @@ class EncryptedStudy:
         return asyncio.run(self._on_engine(lambda answer: run_schedule(self._design, answer)))
 
     def noised_view(self, rng: np.random.Generator, epsilon: float) -> View:
-        """Run all rounds of a noised study; the engine's workers draw, as in the product.
+        """Run all rounds of a noised study; noise is drawn as in the product.
 
         Args:
             rng: of the starting centroids.
@@ -74,17 +82,6 @@ class EncryptedStudy:
 
         async def answer(asked: Release) -> Array:
             planes = [] if asked.planes is None else [self._send(asked, p) for p in asked.planes]
-            work = RoundWork(
-                asked.kind,
-                next(numbers),
-                asked.sign,
-                self._design.n_clusters,
-                [Block((self._uploads,))],
-                planes,
-                parties=[PartyUploads((self._uploads,))] if asked.kind == "admission" else (),
-                stds=asked.stds,
-            )
-            done = await engine.run_round(work, self._folder / "evidence", lambda *_: None)
             scales = release_scales(
                 self._parameters,
                 asked.kind,
@@ -93,6 +90,17 @@ class EncryptedStudy:
                 n_features=self._design.n_features,
                 n_parties=1,
             )
+            work = RoundWork(
+                asked.kind,
+                next(numbers),
+                asked.sign,
+                self._design.n_clusters,
+                [Block((self._uploads,))],
+                planes,
+                parties=[PartyUploads((self._uploads,))] if asked.kind == "admission" else (),
+                noise=draw_noise(self._parameters, asked.stds.ravel().tolist(), scales),
+            )
+            done = await engine.run_round(work, self._folder / "evidence", lambda *_: None)
             decrypt = self._secret.decrypt_slot_sum
             return np.array([decrypt(*pair) for pair in zip(done.blobs, scales, strict=True)])
 

@@ -19,9 +19,10 @@ import numpy as np
 from mpcseg.ckks.circuit import Encrypted
 from mpcseg.ckks.serialization import pack_residues, read_residues
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, seed_commitment, units_per_sum
-from mpcseg.engine import RoundWork
-from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE, round_manifest
+from mpcseg.engine import RoundSecrets, RoundWork
+from mpcseg.engine.evidence import MANIFEST_FILE, round_manifest
 from mpcseg.engine.graph import Node, TaskGraph
+from mpcseg.engine.round_secrets import SEED_FILE
 from mpcseg.engine.rounds import RoundTasks
 from mpcseg.engine.tasks import ReleaseTask
 from mpcseg.engine.worker import Worker
@@ -145,8 +146,10 @@ class Forger:
 
     def work(self, index: int) -> RoundWork:
         order = self.study.rounds[index].order
-        work = round_work(order, self.spec.n_clusters, self.uploads, self.plan.noise)
-        return replace(work, seed=self.seed(index))
+        secrets = RoundSecrets(self.seed(index), ())
+        return round_work(
+            order, self.spec.n_clusters, self.uploads, self.plan.noise.radius, secrets
+        )
 
     def seed(self, index: int) -> bytes:
         return (self.files.evidence_folder(index) / SEED_FILE).read_bytes()
@@ -155,12 +158,12 @@ class Forger:
         graph = _Releases()
         folder = self.files.evidence_folder(index)
         RoundTasks(self.work(index), Path("scratch"), folder).add_releases(graph)
+        order = self.study.rounds[index].order
+        stds = iter(self.plan.noise.stds(order.kind, order.sign).ravel().tolist())
         return [
-            Sum(paths, label, std)
+            Sum(paths, label, next(stds))
             for task in graph.tasks
-            for paths, label, std in zip(
-                zip(*task.partials, strict=True), task.labels, task.stds, strict=True
-            )
+            for paths, label in zip(zip(*task.partials, strict=True), task.labels, strict=True)
         ]
 
     def total(self, paths: Iterable[Path]) -> Encrypted:

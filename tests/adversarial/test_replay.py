@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from mpcseg.cli.audit_replay import print_replay
-from mpcseg.engine.evidence import MANIFEST_FILE, SEED_FILE
+from mpcseg.engine.evidence import MANIFEST_FILE
+from mpcseg.engine.round_secrets import SEED_FILE
 from mpcseg.errors import ConfigError, EvidenceError, ReplayError
 from mpcseg.nodes.blob_store import StudyFiles
 from mpcseg.nodes.planning import study_plan

@@ -20,7 +20,7 @@ import pytest
 
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Decrypted, RoundEvaluated, RoundSpent
-from mpcseg.demo.tables import DealtTables, tables_from_file
+from mpcseg.demo.tables import DealtTables
 from mpcseg.demo.workspace import StudyShape
 from tests.faults.cases import Case, all_cases, arrived, inject
 from tests.faults.cluster import Cluster, cluster
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "cdnow_rfm.csv"
 SHAPE = StudyShape(n_clusters=2, n_rounds=2, seed=0, epsilon="none")
 # Admission, moments, two Lloyd rounds, profile.
 LAST_ROUND = 4
@@ -53,13 +52,6 @@ class Ending:
 
     centers: np.ndarray | None
     reports: list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def tables() -> DealtTables:
-    return tables_from_file(
-        DATA, "customer_id", ("recency_days", "frequency"), ("frequency",), 2, n_clusters=2
-    )
 
 
 @pytest.fixture(scope="module")

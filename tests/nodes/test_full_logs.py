@@ -15,7 +15,7 @@ import pytest
 from mpcseg.audit.log import AuditLog, log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Received, RefusalsOmitted, Refused, Sent
-from mpcseg.errors import MpcsegError, ProtocolError, StorageError
+from mpcseg.errors import MpcsegError, NodeUnreachableError, ProtocolError, StorageError
 from mpcseg.nodes import calls, hosted, key, party
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
@@ -82,16 +82,15 @@ def test_the_compute_node_takes_and_gives_nothing_without_an_entry(
         first, *others = material.block.items()
         alder.upload(*first)
         log.stop()
+        # The compute node stops; started again, it would be found within the patience.
         for name, blob in others:
-            with pytest.raises(StorageError, match="cannot be written"):
+            with pytest.raises(NodeUnreachableError, match="does not answer"):
                 alder.upload(name, blob)
-        with pytest.raises(StorageError, match="cannot be written"):
-            alder.download(PUBLIC_KEY, len(material.public_key))
         kept = [path.name for path in (storage / "study" / "party-party-a").iterdir()]
         assert kept == [str(first[0])]
-        alder.abort(MpcsegError("enough"))
-    assert isinstance(running.error(), LogError)  # the end cannot be put on record either
-    assert not (storage / "study").exists()
+    error = running.error()
+    assert isinstance(error, StorageError)
+    assert "cannot be written" in error.message
     whole = read_log(log_path(storage, nodes.spec, "compute", "hub"), nodes.spec)
     records = [entry.record for entry in whole.entries]
     came = [r.blob for r in records if isinstance(r, Received) and r.peer == "party-a"]
@@ -115,7 +114,7 @@ def test_a_party_sends_nothing_without_an_entry(
             audit=folder,
             patience=2.0,
         )
-    assert liar.aborts == [LogError.code]
+    assert liar.aborts == []  # it may come back
     log = read_log(log_path(folder, nodes.spec, "party", "party-a"), nodes.spec)
     assert len(log.entries) == most
     # Began, the key's signature and the key; what comes after them is sent one by one.
@@ -140,7 +139,7 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
     with serving(nodes, liar) as address, pytest.raises(StorageError, match="cannot be written"):
         run_key(nodes.spec, nodes.key, address, tmp_path, progress, patience=5.0)
     assert liar.n_downloads > 0
-    assert liar.aborts == [LogError.code]
+    assert liar.aborts == []  # it may come back
     assert "the secret key is destroyed, after 0 decrypted sums" in progress.messages
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
-from mpcseg.ckks.secret import SecretKey
+from mpcseg.ckks.secret import SecretKey, overwriting_freed_memory
 from mpcseg.ckks.serialization import pack_residues
-from mpcseg.errors import StudyClosedError
+from mpcseg.errors import MalformedBlobError, StudyClosedError
+from mpcseg.nodes.recovery import Recovery
+from tests.organisations import identity, study_spec
 from tests.unit.ckks.conftest import Keys
 
 PARAMETERS = ParameterSet(16384, 2)
@@ -29,15 +33,25 @@ def masked(values: Sequence[int], size: int) -> bytes:
     return bytes(byte ^ MASK for value in values for byte in value.to_bytes(size, "little"))
 
 
+PLACES = (
+    0,
+    500,
+    1010,
+    PARAMETERS.poly_modulus_degree + 100,
+    5 * PARAMETERS.poly_modulus_degree - 8,
+)
+"""Where to look: what streams read first and last has buffers of its own."""
+
+
 def patterns(secret: SecretKey) -> dict[str, bytes]:
     """Some of the key's NTT values as SEAL keeps them and as ciphertexts travel."""
     key = secret._key.generator.secret_key()  # what data() gives is a part of it
     values = key.data()
-    at = PARAMETERS.poly_modulus_degree + 100
-    return {
-        "64-bit words": masked([values[at + i] for i in range(4)], 8),
-        "32-bit words": masked([values[at + i] for i in range(8)], 4),
-    }
+    found = {}
+    for at in PLACES:
+        found[f"64-bit words at {at}"] = masked([values[at + i] for i in range(4)], 8)
+        found[f"32-bit words at {at}"] = masked([values[at + i] for i in range(8)], 4)
+    return found
 
 
 def places(wanted: dict[str, bytes]) -> dict[str, int]:
@@ -70,41 +84,100 @@ def places(wanted: dict[str, bytes]) -> dict[str, int]:
     return found
 
 
-def used_key() -> SecretKey:
-    """A key after all that a study does with it."""
-    secret = SecretKey(PARAMETERS)
+def use(secret: SecretKey) -> SecretKey:
+    """Do all with a key that a study does with it."""
     secret.public_key()
     secret.relinearisation_keys()
     secret.encrypt_hyperplane(np.array([0.1, 0.2]), 2)
-    secret.decrypt_slot_sum(BLOB, TARGET_SCALE, own_std=1.0)
+    secret.decrypt_slot_sum(BLOB, TARGET_SCALE, noise=3)
     return secret
 
 
-def test_nothing_of_the_key_stays_in_memory(small_keys: Keys) -> None:
-    secret = used_key()
+def new_key(_: Path) -> SecretKey:
+    return use(SecretKey(PARAMETERS))
+
+
+def sealed_key(folder: Path) -> SecretKey:
+    secret = SecretKey(PARAMETERS)
+    with secret.words() as words:
+        recovery(folder).keep_key(words, b"public", b"relinearisation")
+    return use(secret)
+
+
+def restored_key(folder: Path) -> SecretKey:
+    """A key that was sealed by another process, as far as this one's memory goes."""
+    sealed_key(folder).destroy()
+    with recovery(folder).key_words() as words:
+        return use(SecretKey(PARAMETERS, words))
+
+
+def recovery(folder: Path) -> Recovery:
+    return Recovery(folder / "recovery", study_spec(), identity("keeper"), run=0)
+
+
+@pytest.mark.parametrize("made", [new_key, sealed_key, restored_key])
+def test_nothing_of_the_key_stays_in_memory(
+    small_keys: Keys, tmp_path: Path, made: Callable[[Path], SecretKey]
+) -> None:
+    secret = made(tmp_path)
     wanted = patterns(secret)
     before = places(wanted)
-    assert before["64-bit words"] > 0, "the search must find the key while it is there"
-    assert before["32-bit words"] == 0
+    assert all(bool(count) == name.startswith("64") for name, count in before.items()), before
     secret.destroy()
     gc.collect()
     after = places(wanted)
     print(f"copies before {before}, after {after}")  # noqa: T201
-    assert after == {"64-bit words": 0, "32-bit words": 0}
-    assert places(patterns(small_keys.secret))["64-bit words"] > 0, "other keys are not touched"
+    assert after == dict.fromkeys(wanted, 0)
+    others = places(patterns(small_keys.secret))
+    assert any(others.values()), "other keys are not touched"
+
+
+def test_what_is_freed_is_overwritten_where_that_is_asked_for() -> None:
+    def freed(number: int) -> dict[str, int]:
+        content = bytearray(masked(range(number, number + 4), 8) * 250)
+        wanted = {"content": bytes(byte ^ MASK for byte in content[:32])}
+        del content
+        return places(wanted)
+
+    assert freed(10**15)["content"] > 0, "the search must find what is freed and not overwritten"
+    with overwriting_freed_memory():
+        inside = freed(10**16)
+    assert inside == {"content": 0}
+
+
+def test_a_restored_key_decrypts_what_was_encrypted_before(tmp_path: Path) -> None:
+    first = SecretKey(PARAMETERS)
+    with first.words() as words:
+        recovery(tmp_path).keep_key(words, b"public", b"relinearisation")
+    assert not words.any()
+    with recovery(tmp_path).key_words() as words:
+        second = SecretKey(PARAMETERS, words)
+        assert not words.any()
+    assert patterns(second) == patterns(first)
+    assert second.decrypt_slot_sum(BLOB, TARGET_SCALE) == first.decrypt_slot_sum(BLOB, TARGET_SCALE)
+    again = second.decrypt_slot_sum(BLOB, TARGET_SCALE, again=True)
+    assert (again, second.decrypted_values) == (first.decrypt_slot_sum(BLOB, TARGET_SCALE), 1)
+
+
+@pytest.mark.parametrize("bad", ["short", "residue"])
+def test_words_that_are_no_key_are_refused(bad: str) -> None:
+    words = np.zeros(5 * PARAMETERS.poly_modulus_degree, np.uint32)
+    words[7] = 2**31
+    with pytest.raises(MalformedBlobError, match=re.compile("length|residues")):
+        SecretKey(PARAMETERS, words[8:] if bad == "short" else words)
 
 
 def test_a_destroyed_key_does_nothing_more(small_keys: Keys) -> None:
-    secret = used_key()
+    secret = use(SecretKey(PARAMETERS))
     secret.destroy()
     secret.destroy()
-    for use in (
+    for deed in (
         secret.public_key,
         secret.relinearisation_keys,
         lambda: secret.encrypt_hyperplane(np.array([0.1, 0.2]), 2),
         lambda: secret.decrypt_slot_sum(BLOB, TARGET_SCALE),
     ):
         with pytest.raises(StudyClosedError, match="destroyed"):
-            use()
+            deed()
     assert secret.decrypted_values == 1
     assert repr(secret) == "<SecretKey ckks-16384-2>"

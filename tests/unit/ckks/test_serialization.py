@@ -256,7 +256,7 @@ def test_a_release_at_a_scale_that_none_has_is_refused(small_keys: Keys) -> None
     release = np.ones((2, 2, small_keys.parameters.poly_modulus_degree), np.uint64)
     blob = pack_residues(release, 2.0**120)
     with pytest.raises(MalformedBlobError, match="scale"):
-        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, own_std=10.0)
+        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, noise=10)
 
 
 def test_keys_of_another_kind_or_set_are_refused(small_keys: Keys, keys: Keys) -> None:

@@ -51,7 +51,7 @@ def test_a_release_that_states_another_scale_is_not_decrypted(
     blob = small_keys.mask.release(lying, os.urandom(SEED_BYTES), "sum")
     before = small_keys.secret.decrypted_values
     with pytest.raises(MalformedBlobError, match="another scale than agreed"):
-        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, own_std=3.0)
+        small_keys.secret.decrypt_slot_sum(blob, TARGET_SCALE, noise=3)
     assert small_keys.secret.decrypted_values == before
 
 

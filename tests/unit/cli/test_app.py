@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -193,18 +195,41 @@ def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
                 stream.close()
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
-)
-def test_a_signal_ends_a_node_plainly(
-    waiting: subprocess.Popen[str], number: signal.Signals, status: int, word: str
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_suspends_a_node_in_good_order(
+    waiting: subprocess.Popen[str], number: signal.Signals, tmp_path: Path
 ) -> None:
     waiting.send_signal(number)
-    assert waiting.wait(timeout=30) == status
+    assert waiting.wait(timeout=30) == errors.SuspendedError.exit_status
     _, rest = waiting.communicate()
-    assert rest.splitlines()[-1] == f"error: {word}"
+    said = "error: stopped; start it again with the same command and it goes on"
+    assert rest.splitlines()[-1] == said
     assert "Traceback" not in rest
+    (log,) = (tmp_path / "audit").glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(log)) as database:
+        entries = database.execute("SELECT count(*) FROM entries").fetchone()[0]
+        signed = database.execute("SELECT max(size) FROM heads").fetchone()[0]
+    assert entries == signed > 0
+
+
+def test_a_second_signal_ends_a_suspended_node_at_once() -> None:
+    """It is a real one, sent to a process whose cleaning up hangs."""
+    code = (
+        "import os, signal, time\n"
+        "from mpcseg.cli.suspension import suspendable\n"
+        "with suspendable():\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    finally:\n"
+        "        print('cleaning up', flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as shown:
+        assert shown.readline() == "cleaning up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
 
 
 def test_a_node_ends_when_the_program_that_started_it_is_gone(
@@ -213,5 +238,5 @@ def test_a_node_ends_when_the_program_that_started_it_is_gone(
     assert waiting.stdin is not None
     waiting.stdin.close()
     began = time.monotonic()
-    assert waiting.wait(timeout=30) == 143
+    assert waiting.wait(timeout=30) == errors.SuspendedError.exit_status
     assert time.monotonic() - began < 10

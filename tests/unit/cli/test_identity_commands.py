@@ -30,6 +30,7 @@ def run(*arguments: object, **environment: str | None) -> str:
 @pytest.fixture(autouse=True)
 def _no_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(asking.PASSPHRASE_VARIABLE, raising=False)
+    monkeypatch.delenv(asking.PASSPHRASE_FILE_VARIABLE, raising=False)
 
 
 def test_an_identity_is_made_and_shown(tmp_path: Path) -> None:
@@ -73,6 +74,36 @@ def test_a_passphrase_comes_from_the_environment(
         load_own_identity(tmp_path)
     monkeypatch.setenv("MPCSEG_PASSPHRASE", PASSPHRASE)
     assert load_own_identity(tmp_path).card == load_card(tmp_path / "hub.card")
+
+
+def test_a_passphrase_comes_from_a_file_as_containers_are_given_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "passphrase"
+    secret.write_text(PASSPHRASE + "\n", encoding="utf-8")
+    folder = tmp_path / "identity"
+    run("new", "hub", "--folder", folder, "--protect", MPCSEG_PASSPHRASE_FILE=str(secret))
+    monkeypatch.setenv("MPCSEG_PASSPHRASE", PASSPHRASE)
+    assert load_own_identity(folder).name == "hub"
+    monkeypatch.setenv("MPCSEG_PASSPHRASE_FILE", str(secret))
+    for _ in range(2):  # a file does not go away with the first reading
+        assert load_own_identity(folder).name == "hub"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
+def test_a_file_that_is_no_passphrase_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    folder = tmp_path / "identity"
+    run("new", "hub", "--folder", folder, "--protect", MPCSEG_PASSPHRASE=PASSPHRASE)
+    secret = tmp_path / "passphrase"
+    monkeypatch.setenv("MPCSEG_PASSPHRASE_FILE", str(secret))
+    with pytest.raises(ConfigError, match="passphrase does not exist"):
+        load_own_identity(folder)
+    secret.write_bytes(content)
+    with pytest.raises(PassphraseError, match="holds no passphrase") as refused:
+        load_own_identity(folder)
+    assert "lines" not in str(refused.value)
 
 
 def test_a_passphrase_is_asked_for_on_a_terminal(

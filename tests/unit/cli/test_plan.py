@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mpcseg.ckks.capacity import needs, study_seconds
 from mpcseg.ckks.planner import plan_study
 from mpcseg.cli.app import app
 from mpcseg.errors import ConfigError, MpcsegError, PlanError
@@ -35,6 +36,19 @@ def test_a_plan_shows_set_cost_and_precision() -> None:
     assert f"{plan.decrypted_values} sums" in text
     assert f"{plan.key_switches_per_pair} key switches" in text
     assert f"{plan.precision()[-1].bits:.1f}" in text
+
+
+def test_a_plan_shows_what_each_node_needs() -> None:
+    numbers = {"n_clusters": 5, "n_features": 6, "n_rounds": 10}
+    options = ("--clusters", "5", "--features", "6", "--rounds", "10", "--records", "9000,500")
+    text = shown(*options, "--workers", "3", "--megabits", "20")
+    plan = plan_study(**numbers, records_per_party=(9000, 500))
+    for need in needs(plan, workers=3):
+        row = next(line for line in text.splitlines() if line.startswith(f"│ {need.node}"))
+        for size in (need.memory, need.disk, need.sent):
+            assert f"{plain(size / 1e6)} MB" in row
+    minutes = study_seconds(plan, workers=3, megabits=20) / 60
+    assert f"{plain(minutes)} minutes over links of 20 Mbit/s" in text
 
 
 def test_more_clusters_need_a_larger_set() -> None:

@@ -14,7 +14,7 @@ import pytest
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.ckks.parameters import ParameterSet
 from mpcseg.ckks.slot_sum import SEED_BYTES
-from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork, release_scales
+from mpcseg.engine import BlockFiles, Engine, PartyUploads, RoundWork, draw_noise, release_scales
 from tests.unit.ckks.admitted import encrypt_rows, honest_rows, largest_limits
 from tests.unit.ckks.conftest import Keys, make_keys
 
@@ -65,11 +65,14 @@ class Study:
 
     @staticmethod
     def work_of(parties: list[PartyUploads], std: float) -> RoundWork:
-        stds, seed = np.full((len(parties), 3), std), b"fixed as" * (SEED_BYTES // 8)
-        return RoundWork("admission", 0, (), 2, [], parties=parties, stds=stds, seed=seed)
+        seed = b"fixed as" * (SEED_BYTES // 8)
+        work = RoundWork("admission", 0, (), 2, [], parties=parties, seed=seed)
+        scales = Study.scales(work)
+        return replace(work, noise=draw_noise(PARAMETERS, [std] * len(scales), scales))
 
-    def decrypt(self, work: RoundWork, blobs: list[bytes]) -> np.ndarray:
-        scales = release_scales(
+    @staticmethod
+    def scales(work: RoundWork) -> list[float]:
+        return release_scales(
             PARAMETERS,
             "admission",
             (),
@@ -78,6 +81,9 @@ class Study:
             n_parties=len(work.parties),
             radius=work.radius,
         )
+
+    def decrypt(self, work: RoundWork, blobs: list[bytes]) -> np.ndarray:
+        scales = self.scales(work)
         decrypt = self.keys.secret.decrypt_slot_sum
         values = [decrypt(*release) for release in zip(blobs, scales, strict=True)]
         return np.array(values).reshape(-1, 3)

@@ -22,10 +22,12 @@ from mpcseg.ckks.packing import pack_blocks
 from mpcseg.ckks.parameters import BOTTOM_PRIMES, TARGET_SCALE, ParameterSet
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import plaintext_residues, residues_of, unpack_ciphertext
-from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, slot_sum_units, units_per_sum
-from mpcseg.engine import tasks
+from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE, own_noise, slot_sum_units, units_per_sum
+from mpcseg.engine import draw_noise, secrets_of_round
+from mpcseg.engine.round_secrets import NOISE_FILE, SEED_FILE
 from mpcseg.engine.tasks import ReleaseTask
 from mpcseg.engine.worker import TaskReport, Worker
+from mpcseg.errors import StorageError
 from mpcseg.privacy.noise import draw
 from tests.unit.ckks.polynomials import coefficients
 
@@ -57,7 +59,7 @@ class Lab:
             partials=((self.total,) * len(stds),),
             outputs=tuple(self.folder / name for name in names),
             labels=tuple(names),
-            stds=stds,
+            noise=draw_noise(PARAMETERS, stds, (TARGET_SCALE,) * len(stds)),
             seed=bytes(range(64)),
         )
 
@@ -200,14 +202,53 @@ def test_no_other_coefficient_shows_anything(lab: Lab) -> None:
             assert stats.chisquare(np.bincount(cells, minlength=256)).pvalue > LEAST
 
 
-def test_a_task_that_runs_again_draws_again(lab: Lab) -> None:
+def test_a_task_that_runs_again_writes_the_same_release(lab: Lab) -> None:
+    """A second draw of one sum would show more of it than was paid for."""
     task = lab.task((30.0,) * 4, 92)
-    first, again = ([lab.units(blob) for blob in lab.run(task)] for _ in range(2))
+    first, again = (lab.run(task) for _ in range(2))
+    assert first == again
+
+
+def test_another_round_draws_again(lab: Lab) -> None:
+    first, again = (lab.task((30.0,) * 4, number).noise for number in (97, 98))
     assert not set(first) & set(again)
 
 
+def test_a_rounds_seed_and_noise_are_drawn_once(tmp_path: Path) -> None:
+    """Whatever process asks: those that were drawn are there, for this user alone."""
+    folder = tmp_path / "evidence" / "round-0002"
+    draws = iter([(1, -2, 2**55), (4, 5, 6)])
+    first = secrets_of_round(folder, lambda: next(draws))
+    assert first.noise == (1, -2, 2**55)
+    assert len(first.seed) == 64
+    assert secrets_of_round(folder, lambda: next(draws)) == first
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert str(first.noise[2]) not in repr(first)
+    assert secrets_of_round(tmp_path / "evidence" / "other", lambda: next(draws)).seed != first.seed
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (SEED_FILE, b"short"),
+        (NOISE_FILE, b"[1, 2"),
+        (NOISE_FILE, b"[1.5]"),
+        (NOISE_FILE, b"[true]"),
+        (NOISE_FILE, b"{}"),
+        (NOISE_FILE, b"[9223372036854775808]"),
+    ],
+)
+def test_damaged_secrets_are_never_drawn_anew(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = tmp_path / "evidence" / "round-0002"
+    secrets_of_round(folder, lambda: (1, 2))
+    (folder / name).write_bytes(content)
+    with pytest.raises(StorageError, match=f"{name} is damaged"):
+        secrets_of_round(folder, lambda: (3, 4))
+    assert (folder / name).read_bytes() == content
+
+
 def test_noise_is_told_to_nobody(lab: Lab, caplog: pytest.LogCaptureFixture, capfd) -> None:
-    """Neither the task that is sent to a worker nor what comes back has a place for it."""
+    """The task for a worker does not show it, and what comes back has no place for it."""
     task = lab.task((30.0,) * 3, 93)
     sent = pickle.dumps(task)
     with caplog.at_level(logging.DEBUG):
@@ -221,16 +262,18 @@ def test_noise_is_told_to_nobody(lab: Lab, caplog: pytest.LogCaptureFixture, cap
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
     assert "seed" not in repr(task)
+    assert all(str(noise) not in repr(task) for noise in task.noise)
 
 
 def test_the_key_nodes_own_draw_comes_on_top(lab: Lab) -> None:
-    """Fresh for each decryption, of the agreed distribution, and an integer in units of the sum."""
+    """Of the agreed distribution, and an integer in units of the sum."""
     (blob,) = lab.run(lab.task((0.0,), 94))
     exact = lab.units(blob)
 
     def drawn(std: float) -> np.ndarray:
         decrypt = lab.secret.decrypt_slot_sum
-        own = [decrypt(blob, TARGET_SCALE, own_std=std / UNITS) for _ in range(800)]
+        noise = (own_noise(PARAMETERS, TARGET_SCALE, std / UNITS) for _ in range(800))
+        own = [decrypt(blob, TARGET_SCALE, one) for one in noise]
         return np.array(own) * UNITS - exact
 
     draws = drawn(FINE)
@@ -252,9 +295,9 @@ def test_a_release_asks_for_the_agreed_noise_in_integer_units(
         asked.append(std)
         return draw(std)
 
-    monkeypatch.setattr(tasks, "draw", watched)
+    monkeypatch.setattr("mpcseg.engine.round_secrets.draw", watched)
     stds = (0.0, 3.0, 30.0)
-    lab.run(lab.task(stds, 96))
+    lab.task(stds, 96)
     assert asked == pytest.approx([std * UNITS for std in stds], rel=1e-9)
 
 
@@ -262,7 +305,7 @@ def test_every_column_gets_its_own_std(lab: Lab) -> None:
     """A std of 0 is no noise; sizes follow the columns."""
     stds = (0.0, 1.0, 1e6)
     task = lab.task(stds, 95)
-    plain = [lab.units(blob) for blob in lab.run(replace(task, stds=(0.0,) * 3))]
+    plain = [lab.units(blob) for blob in lab.run(replace(task, noise=(0,) * 3))]
     noised = [lab.units(blob) for blob in lab.run(task)]
     sizes = [abs(a - b) / UNITS for a, b in zip(noised, plain, strict=True)]
     assert sizes[0] == 0

@@ -31,11 +31,11 @@ PARTIES = (
 )
 
 
-def work(kind: RoundKind, index: int, stds: np.ndarray | None = None) -> RoundWork:
+def work(kind: RoundKind, index: int, noise: tuple[int, ...] = ()) -> RoundWork:
     sign = SIGN if kind in ("lloyd", "profile") else ()
     parties = PARTIES if kind == "admission" else ()
     blocks = [Block((FILES,))] * 5
-    return RoundWork(kind, index, sign, K, blocks, parties=parties, stds=stds)
+    return RoundWork(kind, index, sign, K, blocks, parties=parties, noise=noise)
 
 
 class Tasks(TaskGraph):
@@ -79,17 +79,15 @@ def test_no_label_of_a_study_comes_twice() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_sum_is_released_with_its_own_noise(kind: RoundKind) -> None:
-    shape = sums_shape(kind, K, D, len(PARTIES))
-    stds = 1.0 + np.arange(math.prod(shape), dtype=float).reshape(shape)
-    for given in (stds, stds.ravel()):
-        found = [std for task in releases(work(kind, 1, given)) for std in task.stds]
-        assert found == stds.ravel().tolist()
-    assert {std for task in releases(work(kind, 1)) for std in task.stds} == {0.0}
+    noise = tuple(range(1, 1 + math.prod(sums_shape(kind, K, D, len(PARTIES)))))
+    found = [one for task in releases(work(kind, 1, noise)) for one in task.noise]
+    assert found == [*noise]
+    assert {one for task in releases(work(kind, 1)) for one in task.noise} == {0}
 
 
 def test_noise_for_another_number_of_sums_is_refused() -> None:
     with pytest.raises(ValueError, match=r"5 noises for 9 sums"):
-        releases(work("lloyd", 1, np.ones(5)))
+        releases(work("lloyd", 1, (1,) * 5))
 
 
 def test_admission_sums_one_party_at_a_time() -> None:

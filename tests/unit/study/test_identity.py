@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import grpc
 import pytest
@@ -50,6 +52,40 @@ def test_the_private_keys_are_for_their_owner_only_and_never_shown(tmp_path: Pat
     with pytest.raises(ConfigError, match="other users") as caught:
         load_identity(tmp_path)
     assert "chmod 600" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "is_shared"),
+    [
+        (0o600, 1000, 1000, False),
+        (0o400, 1000, 1000, False),
+        (0o640, 1000, 1000, True),  # its owner may not hand it to a group
+        (0o604, 1000, 1000, True),
+        (0o440, 0, 1000, False),  # as Kubernetes and systemd hand out secrets
+        (0o640, 0, 1000, False),
+        (0o660, 0, 1000, True),
+        (0o644, 0, 1000, True),
+        (0o640, 0, 0, True),  # root's own keys are root's alone
+        (0o640, 1001, 1000, True),
+    ],
+)
+def test_private_keys_may_be_read_by_a_group_only_where_root_hands_them_to_a_node(
+    tmp_path: Path, mode: int, owner: int, user: int, is_shared: bool
+) -> None:
+    new_identity("hub", tmp_path)
+    path = tmp_path / PRIVATE_KEYS_FILE
+    path.chmod(mode)
+    seen = list(path.stat())
+    seen[stat.ST_UID] = owner
+    with (
+        patch.object(os, "geteuid", lambda: user),
+        patch.object(Path, "stat", lambda _self: os.stat_result(seen)),
+    ):
+        if is_shared:
+            with pytest.raises(ConfigError, match="other users"):
+                is_locked(tmp_path)
+        else:
+            assert not is_locked(tmp_path)
 
 
 def test_the_public_files_hold_nothing_private(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""A node's configuration, made of the template in parties/ with its comments kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+import tomlkit
+
+from mpcseg.kit.holders import Address
+from mpcseg.study.agreement import AGREEMENT_SUFFIX
+from mpcseg.study.spec import StudySpec
+
+TEMPLATES = files("mpcseg.kit") / "templates"
+
+IDENTITY = "identity"
+STATE = {"compute": "storage", "key": "key-results", "party": "audit"}
+"""By role: the folder that its node writes, inside the kit's folder."""
+
+
+def template(name: str) -> str:
+    """A template's text."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def configuration(role: str, spec: StudySpec, address: Address) -> str:
+    """The text of ``compute.toml``, ``key.toml`` or ``party.toml``.
+
+    Args:
+        role: compute, key or party.
+        spec: the study.
+        address: of the compute node.
+
+    Raises:
+        KeyError: the template lacks a field that is to be filled in.
+    """
+    document = tomlkit.parse(template(f"{role}.toml"))
+    for field, value in _values(role, spec, address).items():
+        if field not in document:
+            raise KeyError(f"the template {role}.toml has no field {field}")
+        document[field] = value
+    return tomlkit.dumps(document)
+
+
+def _values(role: str, spec: StudySpec, address: Address) -> Mapping[str, str]:
+    where = {
+        "compute": {"listen": f"0.0.0.0:{address.port}", "storage": STATE["compute"]},
+        "key": {"address": str(address), "output": STATE["key"]},
+        "party": {"address": str(address), "audit": STATE["party"]},
+    }[role]
+    return {"study": spec.name + AGREEMENT_SUFFIX, "identity": IDENTITY, **where}

@@ -1,0 +1,261 @@
+"""The page of a start-up kit: what this organisation puts in, runs, and lets out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jinja2
+
+from mpcseg import __version__
+from mpcseg.kit.configuration import STATE, template
+from mpcseg.kit.holders import Address, Holder
+from mpcseg.report.terms import received, roles
+from mpcseg.study.agreement import AGREEMENT_SUFFIX
+from mpcseg.study.card import spoken
+from mpcseg.study.certificate import load_certificate
+from mpcseg.study.spec import StudySpec
+from mpcseg.verification.markdown import escaped, names, table
+
+VERBS = {"compute": "serve", "key": "run", "party": "run"}
+"""By role: what its node is started with, ``mpcseg ROLE VERB``."""
+
+WRITTEN = {
+    "compute": (STATE["compute"], "records"),
+    "key": (STATE["key"],),
+    "party": (STATE["party"], "results"),
+}
+"""By role: the folders that its node and its other commands write."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the page, for both ways of running it.
+
+    Attributes:
+        title: its heading.
+        text: what it does.
+        bare: shell commands, one block for each node.
+        containers: the same in containers.
+    """
+
+    title: str
+    text: str
+    bare: tuple[str, ...]
+    containers: tuple[str, ...]
+
+
+def readme(spec: StudySpec, holder: Holder, address: Address) -> str:
+    """The page, in Markdown.
+
+    Args:
+        spec: the study.
+        holder: the organisation.
+        address: of the compute node.
+    """
+    folders = [folder for role in holder.roles for folder in WRITTEN[role]]
+    return _ENVIRONMENT.from_string(template("README.md.j2")).render(
+        holder=holder,
+        study=spec.name,
+        version=__version__,
+        digest=spec.digest,
+        spoken=spoken(spec.digest),
+        purpose=spec.purpose,
+        legal_basis=spec.legal_basis,
+        does=list(_does(spec, holder)),
+        needed=list(_needed(spec, holder)),
+        made_folders=dict.fromkeys(folders),
+        commands=[_check(spec, holder), _run(holder), _results(spec, holder, address)],
+        talks=list(_talks(spec, holder, address)),
+        leaves=list(_leaves(spec, holder)),
+        organisations=_organisations(spec),
+    )
+
+
+def _does(spec: StudySpec, holder: Holder) -> Iterator[str]:
+    yield from (f"It {line}." for line in roles(spec, holder.card))
+    receives = " and ".join(received(spec, holder.card))
+    yield f"It receives {receives or 'no results'}."
+    if "key" in holder.roles:
+        yield (
+            f"It must not let {escaped(spec.compute.name)} have the secret key, nor have that "
+            "organisation's storage folder: together they could decrypt every record."
+        )
+    if "compute" in holder.roles:
+        yield (
+            f"It must not let {escaped(spec.key.name)} have its storage folder, nor have the "
+            "secret key: together they could decrypt every record."
+        )
+
+
+def _needed(spec: StudySpec, holder: Holder) -> Iterator[tuple[str, str]]:
+    yield (
+        "`identity/`",
+        f"the folder that `mpcseg identity new {holder.name}` made, with the keys behind the card "
+        f"in the agreement (certificate valid until {_end(holder)}). Readable by its owner alone.",
+    )
+    if "party" in holder.roles:
+        features = ", ".join(escaped(name) for name in spec.feature_names)
+        consent = (
+            f"; and {escaped(spec.consent.column)}, in which a record that takes part says "
+            f"{escaped(spec.consent.value)}"
+            if spec.consent
+            else ""
+        )
+        yield (
+            "`customers.csv`",
+            f"the customer table, with the columns customer_id, {features}{consent}. Another name, "
+            "Parquet, a database, other names of columns: in `party.toml`.",
+        )
+    yield (
+        "`policy.toml`, if there is one",
+        "what this organisation would never agree to; name it in the configuration.",
+    )
+
+
+def _check(spec: StudySpec, holder: Holder) -> Step:
+    agreement = spec.name + AGREEMENT_SUFFIX
+    verify = f"study verify {agreement} --identity identity"
+    bare, containers = [f"mpcseg {verify}"], [_container(holder.roles[0], verify)]
+    text = (
+        "Checks signatures, certificates and dates, and that the identity is the one of "
+        "the agreement."
+    )
+    if "party" in holder.roles:
+        dry = "party run --config party.toml --dry-run"
+        bare.append(f"mpcseg {dry}")
+        containers.append(_container("party", dry))
+        text += " Then a dry run shows this organisation who would take part; nothing is sent."
+    return Step("Check", text, tuple(bare), tuple(containers))
+
+
+def _run(holder: Holder) -> Step:
+    text = (
+        "In any order with the others; nodes wait for each other. A node that was stopped or "
+        "killed is started again with the same command, and goes on where it was."
+    )
+    if len(holder.roles) > 1:
+        text += " Each node in a terminal of its own."
+    return Step(
+        "Run",
+        text,
+        tuple(f"mpcseg {role} {VERBS[role]} --config {role}.toml" for role in holder.roles),
+        tuple(f"{_AS_OWNER} docker compose up {role}" for role in holder.roles),
+    )
+
+
+def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
+    agreement = spec.name + AGREEMENT_SUFFIX
+    bare, containers, text = [], [], []
+    if holder.collects:
+        role = "party" if "party" in holder.roles else "compute"
+        command = "party results --config party.toml"
+        if role == "compute":
+            command = f"party results --study {agreement} --identity identity --address {address}"
+            command += " --audit records"
+        command += f" --output {'results' if role == 'party' else 'records/results'}"
+        if role == "party" and holder.labels:
+            command += " --labels results/labels.csv"
+        bare.append(f"mpcseg {command}")
+        containers.append(_container(role, command))
+        text.append(
+            "Fetches what is sealed to this organisation, opens it and shows the segments, once "
+            "the last round is over and until the study is closed."
+        )
+    if "key" in holder.roles and not holder.collects:
+        verify = f"audit verify {agreement} {STATE['key']}"
+        bare.append(f"mpcseg {verify}")
+        containers.append(_container("key", verify))
+        text.append(
+            f"Results that this organisation receives are in `{STATE['key']}/` when its node has "
+            "ended. This command checks the log of what the node decrypted against the agreement."
+        )
+    if "compute" in holder.roles:
+        close = (
+            f"study close {agreement} --identity identity --address {address} "
+            "--record records/closing.json"
+        )
+        bare.append(f"mpcseg {close}")
+        containers.append(_container("compute", close))
+        text.append(
+            "Close the study when everybody has fetched its results: all ciphertexts, keys and "
+            "results at the compute node are deleted, and its node ends. The signed record of it "
+            "stays."
+        )
+    if not bare:  # brings records, and receives nothing
+        verify = f"audit verify {agreement} {STATE['party']}"
+        bare.append(f"mpcseg {verify}")
+        containers.append(_container("party", verify))
+        text.append(
+            "This organisation receives no results. This command checks the log of what left it "
+            "against the agreement."
+        )
+    return Step("Results", " ".join(text), tuple(bare), tuple(containers))
+
+
+_AS_OWNER = "MPCSEG_USER=$(id -u):$(id -g)"
+
+
+def _container(service: str, command: str) -> str:
+    return f"{_AS_OWNER} docker compose run --rm {service} {command}"
+
+
+def _talks(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]:
+    fingerprint = f"its certificate must be the agreed one, SHA-256 `{spec.compute.fingerprint}`"
+    if "compute" in holder.roles:
+        dial = names(card.name for card in spec.organisations if card.name != holder.name)
+        yield (
+            f"The compute node listens on TCP port {address.port}. The others reach it at "
+            f"`{address}`; make that name lead here and open the port for {dial}."
+        )
+        yield "The compute node dials nobody."
+    for role in holder.roles:
+        if role != "compute":
+            yield (
+                f"The {role} node dials `{address}`, the compute node of "
+                f"{escaped(spec.compute.name)} ({fingerprint}), and nobody else. It opens no port."
+            )
+    yield "All connections are TLS with certificates on both sides, each pinned to the agreement."
+
+
+def _leaves(spec: StudySpec, holder: Holder) -> Iterator[str]:
+    if "party" in holder.roles:
+        yield (
+            f"From the party node: ciphertexts of the {spec.n_features} agreed columns, scaled and "
+            "clipped, in shuffled order; how many blocks they fill. No identifier, no other column."
+        )
+    if "key" in holder.roles:
+        yield (
+            "From the key node: public and evaluation keys, encrypted hyperplanes, and results "
+            f"sealed to {names(spec.recipients)}. Not the secret key, and no sum that it decrypts."
+        )
+    if "compute" in holder.roles:
+        noise = " with noise added" if spec.privacy.is_noised else ", without noise"
+        yield (
+            f"From the compute node: to {escaped(spec.key.name)} masked ciphertexts of sums over "
+            f"all parties{noise}; to each recipient its sealed results; to parties the public key."
+        )
+    yield (
+        "From every node: signed checkpoints of its log, and what went wrong in one sentence "
+        "without any value."
+    )
+
+
+def _organisations(spec: StudySpec) -> str:
+    rows = (
+        (escaped(card.name), "; ".join(roles(spec, card)), card.spoken)
+        for card in spec.organisations
+    )
+    return table(("organisation", "does", "card, to be compared by telephone"), rows)
+
+
+def _end(holder: Holder) -> str:
+    certificate = load_certificate(holder.card.certificate_pem)
+    return f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+
+
+# Markdown, which HTML's escapes would damage: what others wrote goes through `md`.
+_ENVIRONMENT = jinja2.Environment(  # noqa: S701
+    undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+)
+_ENVIRONMENT.filters["md"] = escaped
