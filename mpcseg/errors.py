@@ -481,6 +481,7 @@ def subclasses() -> dict[str, type[MpcsegError]]:
     queue: list[type[MpcsegError]] = [MpcsegError]
     while queue:
         cls = queue.pop()
-        found[cls.code] = cls
+        # A class that shares its parent's code is some module's own affair: the parent counts.
+        found.setdefault(cls.code, cls)
         queue.extend(cls.__subclasses__())
     return found
