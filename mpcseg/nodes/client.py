@@ -47,8 +47,7 @@ T = TypeVar("T")
 _WATCH_SECONDS = 600.0
 # Of at most 1,000 headers each: more than the largest party has blobs.
 _MOST_LISTS = 1_000
-# How long the place of a process that died may be taken, and how often it is asked for.
-_PLACE_SECONDS = 60.0
+# How often the place of a process that died is asked for.
 _PLACE_PAUSE = 2.0
 # For what is said in passing when a node ends.
 _LAST_WORD_SECONDS = 5.0
@@ -115,21 +114,22 @@ class ComputeClient(Connection):
         """The session at present; another one after the compute node was started anew."""
         return self._session
 
-    def join(self, *, resumes: bool = False) -> Joined:
+    def join(self, *, resumes: bool = False, place_seconds: float = 0.0) -> Joined:
         """Enter the study, or enter it again after the connection was lost.
 
         Args:
             resumes: this node goes on with what an earlier process of it has sent; without it, what
                 a party sent and did not commit is forgotten.
+            place_seconds: how long to wait for the place of an earlier process of this node.
         """
-        given_up = time.monotonic() + _PLACE_SECONDS
+        given_up = time.monotonic() + place_seconds
         told = False
         while True:
             try:
                 reply = self.repeat(lambda: self._join(resumes))
             except DuplicateNodeError:
                 # The connection of a process that died counts until its silence is noticed.
-                if not resumes or time.monotonic() > given_up:
+                if time.monotonic() > given_up:
                     raise
                 if not told:
                     self.progress.message("waiting until this node's earlier process has gone")

@@ -19,6 +19,9 @@ from mpcseg.nodes.watcher import StudyWatcher
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 
+# How long the place of a process that died, or was stopped before it listened, may be taken.
+_PLACE_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class StudySession:
@@ -90,7 +93,7 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         proxy=proxy,
         max_upload_mbit=max_upload_mbit,
     ) as client:
-        joined = client.join(resumes=resumes)
+        joined = client.join(resumes=resumes, place_seconds=_PLACE_SECONDS)
         # Not before: a process that is not let in has begun nothing.
         log.append(logbook.began(plan, resumes=resumes, recovery=recovery))
         progress.event("joined", node=identity.name, role=role.value, compute=address)

@@ -265,25 +265,35 @@ class Cluster:
         assert done.returncode == expected, (command, done.returncode, done.stderr, done.stdout)
         return done.stdout
 
-    def fetch(self) -> list[dict[str, Any]]:
+    def fetch(self, agreement: Path | None = None) -> list[dict[str, Any]]:
         """Have every party fetch and open its results; returns what it then has."""
         found = []
+        agreement = agreement or self.workspace.study
         for node in self.parties:
             folder = node.folder
-            study = ["--study", str(self.workspace.study), "--identity", str(folder.identity)]
+            study = ["--study", str(agreement), "--identity", str(folder.identity)]
             files = ["--output", str(folder.results), "--audit", str(folder.audit)]
             self.run(node, "party", "results", *study, "--address", node.address, *files)
             found.append(json.loads((folder.results / "results.json").read_text()))
         return found
 
-    def close(self) -> None:
-        """Close the study, as the key node's organisation; the compute node ends by itself."""
-        study, record = str(self.workspace.study), str(self.workspace.closing_record)
-        identity = str(self.workspace.key.identity)
-        self.run(self.key, "study", "close", study, "--identity", identity,
-                 "--address", self.key.address, "--record", record)  # fmt: skip
-        self.until(lambda: self.compute.process is None, "the end of the compute node", 60)
-        assert self.compute.statuses[-1] == 0, self.last_words()
+    def close(self, agreement: Path | None = None, *, last: bool = True) -> None:
+        """Close a study, as the key node's organisation.
+
+        Args:
+            agreement: of the study; by default the workspace's own.
+            last: whether the compute node serves no other one, and ends by itself.
+        """
+        study = str(agreement or self.workspace.study)
+        record = self.workspace.closing_record
+        record.unlink(missing_ok=True)
+        self.run(
+            self.key, "study", "close", study, "--identity", str(self.workspace.key.identity),
+            "--address", self.key.address, "--record", str(record),
+        )  # fmt: skip
+        if last:
+            self.until(lambda: self.compute.process is None, "the end of the compute node", 60)
+            assert self.compute.statuses[-1] == 0, self.last_words()
 
     def logs(self) -> list[Path]:
         """Every node's audit logs."""
