@@ -1,0 +1,1 @@
+"""Many studies in a row on one compute node, on bad days (`make soak`)."""
