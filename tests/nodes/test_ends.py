@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,9 @@ def test_the_budget_is_spent_once(studies: Any) -> None:
         "again", serve_compute, study.nodes.compute, "127.0.0.1:0", study.storage, 1
     )
     assert again.result().startswith("budget: another run of this study would exceed")
+    # Nor does the key node begin another run, where nothing says that it has finished one.
+    next(study.output.glob("audit-*.sqlite")).unlink()
+    shutil.rmtree(study.output / "recovery", ignore_errors=True)
     assert study.key("key again").result().startswith("budget: another run of this study")
 
 
@@ -245,8 +249,7 @@ def test_the_compute_node_refuses_a_round_that_its_ledger_does_not_cover(studies
     compute.wait_line("start round 3")
     key.process.kill()
     assert [node.result().split(":")[0] for node in (compute, *parties)] == ["node_vanished"] * 3
-    for path in study.output.iterdir():
-        path.unlink()
+    shutil.rmtree(study.output)
     again = study._spawn(
         "again", serve_compute, study.nodes.compute, "127.0.0.1:0", study.storage, 1
     )

@@ -113,6 +113,7 @@ def test_a_round_runs_with_the_plans_noise_and_radius(rounds: Rounds) -> None:
         rounds.run(order)
     for work in rounds.engine.works:
         # The study of these rules has other features than the one of this plan: only sizes count.
+        assert len(work.noise) == PLAN.noise.stds(work.kind).size
         assert all(work.noise)
         assert work.radius == 1.2
     admission, moments = rounds.engine.works

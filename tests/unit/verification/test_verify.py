@@ -457,7 +457,7 @@ _AFTER_THE_LAST_CHECKPOINT = {
 def test_a_log_that_was_cut_or_rolled_back_is_found(
     evidence: Evidence, node: tuple[NodeRole, str]
 ) -> None:
-    cut = with_lie(evidence, *node, lambda records: records[:-7])
+    cut = with_lie(evidence, *node, lambda records: records[:-9])
     assert "no log rewritten or cut" in failed(cut)
 
 
