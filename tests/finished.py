@@ -5,22 +5,27 @@ Run once in a test session: real ciphertexts, real TLS, noise of both nodes. Tes
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from mpcseg.audit.log import AuditLog
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import save_to_bytes
 from mpcseg.nodes.metrics import NodeMetrics
 from mpcseg.nodes.progress import Progress, SeveralProgress
 from mpcseg.nodes.requests import fetch_results
+from mpcseg.nodes.study_state import StudyState
 from mpcseg.report.structured_log import LogFile
 from mpcseg.study.spec import StudySpec
+from mpcseg.wire.events import NodeAbsent, NodeBack, RoundProgress
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations
 from tests.organisations import write_study
 
@@ -47,6 +52,79 @@ class KeyNodesKnowledge:
         self.values.append(value)
 
 
+Snapshot = dict[str, Any]
+
+
+def snapshot(state: StudyState) -> Snapshot:
+    """All that a study's state has and that must outlive a process."""
+    passing = (RoundProgress, NodeAbsent, NodeBack)
+    return copy.deepcopy(
+        {
+            "phase": state.phase,
+            "events": [event for event in state.events if not isinstance(event, passing)],
+            "ending": state.ending,
+            "key_destroyed": state.key_destroyed,
+            "n_blocks": state.n_blocks,
+            "attestation": state.attestation,
+            "manifests": state._manifests,
+            "senders": state._senders,
+            "blobs": state._blobs,
+            "orders": state.rounds.orders,
+            "released": state.rounds._released,
+            "releases": state.rounds._releases,
+        }
+    )
+
+
+class Onlooker:
+    """Looks at the compute node's state after each of its operations and each entry of its log."""
+
+    OPERATIONS = (
+        *("enter", "forget", "publish_keys", "commit", "open_round", "release"),
+        *("finish", "destroyed", "withdraw", "close", "expire", "abort"),
+    )
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, Snapshot]] = []
+        self._state: StudyState | None = None
+        self._size = 0
+
+    def _look(self) -> None:
+        if self._state is not None:
+            self.seen.append((self._size, snapshot(self._state)))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch whatever compute node runs in this process."""
+        with ExitStack() as patches:
+            for name in self.OPERATIONS:
+                patches.enter_context(patch.object(StudyState, name, self._operation(name)))
+            patches.enter_context(patch.object(AuditLog, "append", self._append()))
+            yield
+
+    def _operation(self, name: str) -> Any:
+        original = getattr(StudyState, name)
+
+        def operation(state: StudyState, *arguments: Any) -> Any:
+            outcome = original(state, *arguments)
+            self._state = state
+            self._look()
+            return outcome
+
+        return operation
+
+    def _append(self) -> Any:
+        original = AuditLog.append
+
+        def append(log: AuditLog, *records: Any) -> None:
+            original(log, *records)
+            if log._role == "compute":
+                self._size = len(log)
+                self._look()
+
+        return append
+
+
 @dataclass(frozen=True)
 class FinishedStudy:
     """A study that is over.
@@ -59,6 +137,8 @@ class FinishedStudy:
         known: to the key node alone.
         logs: the folder of the nodes' structured logs, named "role-organisation.log".
         metrics: what each of them counted, by the same names.
+        snapshots: of the compute node's state, after each of its operations and each entry of its
+            log: how long the log was, and the state.
     """
 
     nodes: Nodes
@@ -68,6 +148,7 @@ class FinishedStudy:
     known: KeyNodesKnowledge = field(repr=False)
     logs: Path
     metrics: dict[str, NodeMetrics]
+    snapshots: list[tuple[int, Snapshot]] = field(repr=False)
 
     @property
     def spec(self) -> StudySpec:
@@ -100,7 +181,9 @@ def finished_study() -> FinishedStudy:
         log = file.of(nodes.spec, node, role)
         return SeveralProgress([log, metrics[name].of(nodes.spec)])
 
-    with closing, patch.object(SecretKey, "decrypt_slot_sum", decrypt):
+    onlooker = Onlooker()
+    watching = onlooker.watching()
+    with closing, watching, patch.object(SecretKey, "decrypt_slot_sum", decrypt):
         ran = run_study(nodes, left, COHORTS, observe=observe)
         known.values += ran.key.result.cluster_centers.ravel().tolist()
         for own in nodes.parties:
@@ -110,7 +193,9 @@ def finished_study() -> FinishedStudy:
         ran.compute.join()
         (left / "closing.json").write_bytes(record)
     logs = folder / "logs"
-    return FinishedStudy(nodes, agreement, folder / "storage", left, known, logs, metrics)
+    return FinishedStudy(
+        nodes, agreement, folder / "storage", left, known, logs, metrics, onlooker.seen
+    )
 
 
 COHORTS = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]
