@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import network, precision, privacy, round_cost, verification
+from benchmarks import load, network, precision, privacy, round_cost, verification
 
 OUT = Path(__file__).parent / "out"
 
@@ -26,6 +26,7 @@ def main() -> None:
         "privacy": privacy.run,
         "verification": verification.run,
         "network": network.run,
+        "load": load.run,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each

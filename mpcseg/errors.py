@@ -105,6 +105,13 @@ class RecoveryError(MpcsegError):
     ends_study = False
 
 
+class UnhealthyError(MpcsegError):
+    """A node that was asked whether it runs does not answer."""
+
+    code = "unhealthy"
+    exit_status = 19
+
+
 # --- a party's own table -------------------------------------------------------------------
 
 
@@ -481,6 +488,8 @@ def subclasses() -> dict[str, type[MpcsegError]]:
     queue: list[type[MpcsegError]] = [MpcsegError]
     while queue:
         cls = queue.pop()
-        found[cls.code] = cls
+        # A class without a code of its own is a matter of the module that raises it.
+        if "code" in vars(cls):
+            found[cls.code] = cls
         queue.extend(cls.__subclasses__())
     return found

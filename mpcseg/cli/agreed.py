@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mpcseg.cli.config import NodeConfig
 from mpcseg.study.agreement import load_agreement, load_study
 from mpcseg.study.policy import load_policy, verify_policy
 from mpcseg.study.spec import StudySpec
 
 
-def study_to_run(settings: NodeConfig, columns: Mapping[str, str] | None = None) -> StudySpec:
+def study_to_run(
+    file: Path, policy: Path | None, columns: Mapping[str, str] | None = None
+) -> StudySpec:
     """The terms of an agreement, if it may be run today and this organisation's policy allows it.
 
     Every node calls this before it does anything else: before a record is read or a key made.
 
     Args:
-        settings: names the agreement and the policy.
+        file: the agreement.
+        policy: the organisation's own; None for none.
         columns: agreed name to the organisation's own column name, which the policy may forbid.
 
     Raises:
@@ -25,9 +27,9 @@ def study_to_run(settings: NodeConfig, columns: Mapping[str, str] | None = None)
         AgreementError: not an agreement, or not in order; a signature, the last day.
         PolicyError: the policy does not allow it; says which rule.
     """
-    spec = load_study(settings.study)
-    if settings.policy is not None:
-        verify_policy(load_policy(settings.policy), spec, columns or {})
+    spec = load_study(file)
+    if policy is not None:
+        verify_policy(load_policy(policy), spec, columns or {})
     return spec
 
 

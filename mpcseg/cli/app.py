@@ -13,7 +13,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from mpcseg import __version__
-from mpcseg.cli import audit, compute, demo, identity, key, kit, party, plan, storage, study
+from mpcseg.cli import (
+    audit,
+    compute,
+    demo,
+    health,
+    identity,
+    key,
+    kit,
+    party,
+    plan,
+    storage,
+    study,
+)
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.lifetime import end_with_parent
 from mpcseg.text import one_line
@@ -43,6 +55,7 @@ app.add_typer(compute.app, name="compute")
 app.add_typer(key.app, name="key")
 app.add_typer(storage.app, name="storage")
 app.add_typer(audit.app, name="audit")
+app.command("health")(health.health)
 
 
 def _show_version(wanted: bool) -> None:

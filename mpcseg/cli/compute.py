@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +20,15 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
-    StudyOption,
     SummaryOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.summary import verify_summary, write_summary
+from mpcseg.errors import MpcsegError, StudyClosedError
+from mpcseg.nodes.summary import ComputeSummary
+from mpcseg.report.files import write_json
+from mpcseg.study.spec import StudySpec
 
 app = typer.Typer(help="The compute node: works on ciphertexts only.", no_args_is_help=True)
 
@@ -37,7 +42,12 @@ def _group() -> None:
 def serve(  # noqa: PLR0913  each is an option of the command line
     *,
     config: ConfigOption = None,
-    study: StudyOption = None,
+    study: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--study", help="An agreement file, signed by everybody; again for each other study."
+        ),
+    ] = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
     listen: Annotated[
@@ -63,7 +73,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     metrics: MetricsOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Serve one study: its rounds, then its sealed results, until it is closed.
+    """Serve a study, or several at once: its rounds, then its sealed results, until it is closed.
 
     The compute node is the only one that others dial. It holds ciphertexts and public evaluation
     keys, refuses secret keys, and must not be run by whoever runs the key node. Everything is
@@ -85,24 +95,47 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
-    spec = study_to_run(settings)
+    specs = [study_to_run(file, settings.policy) for file in settings.study]
     own = load_own_identity(settings.identity)
 
-    from mpcseg.nodes.compute import serve_compute  # noqa: PLC0415  gRPC takes a while to import
+    from mpcseg.nodes.compute import serve_studies  # noqa: PLC0415  gRPC takes a while to import
+    from mpcseg.nodes.hosting import verify_distinct  # noqa: PLC0415
 
+    verify_distinct(specs)
     with (
         observers(progress, settings, own.name, "compute", settings.storage) as watching,
-        watching.of(spec) as shown,
+        watching.of_several(specs) as shown,
     ):
-        done = serve_compute(
-            spec,
+        done = serve_studies(
+            shown,
             own,
             settings.listen,
             settings.storage,
             settings.workers,
-            shown,
             patience=settings.patience,
             arrival=settings.arrival,
             max_blocks=settings.max_blocks,
         )
-    write_summary(done, summary)
+        watching.ended(specs, done)
+    _report(specs, done, summary)
+
+
+def _report(
+    specs: Sequence[StudySpec],
+    done: Mapping[str, ComputeSummary | MpcsegError],
+    summary: Path | None,
+) -> None:
+    """Write the summaries of studies that ended well, and raise why another one did not.
+
+    One that was closed before this process began is no failure beside others.
+    """
+    outcomes = [done[spec.digest] for spec in specs]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, MpcsegError)]
+    if len(specs) == 1 and not errors:
+        write_summary(outcomes[0], summary)
+    elif summary is not None and len(specs) > 1:
+        ended = {d: asdict(o) for d, o in done.items() if not isinstance(o, MpcsegError)}
+        write_json(summary, ended)
+    failures = [error for error in errors if not isinstance(error, StudyClosedError)]
+    if failures or len(errors) == len(specs):
+        raise (failures or errors)[0]

@@ -60,6 +60,11 @@ def _data(value: object) -> Path | str:
     return str(value) if is_database(value) else Path(value)
 
 
+def _several(value: object) -> object:
+    """One file as a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 # Port 0 takes a free one.
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
@@ -81,7 +86,6 @@ class NodeConfig(BaseModel):
     """What every role has.
 
     Attributes:
-        study: the agreement that all nodes share.
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
         patience: seconds to wait for a node that does not answer before giving up.
@@ -92,7 +96,6 @@ class NodeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    study: Path
     identity: Path
     policy: Path | None = None
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
@@ -100,7 +103,17 @@ class NodeConfig(BaseModel):
     metrics: ListenAddress | None = None
 
 
-class PartyConfig(NodeConfig):
+class OneStudyConfig(NodeConfig):
+    """A node of one study.
+
+    Attributes:
+        study: the agreement that all nodes share.
+    """
+
+    study: Path
+
+
+class PartyConfig(OneStudyConfig):
     """A party node.
 
     Attributes:
@@ -142,7 +155,7 @@ class PartyConfig(NodeConfig):
         return TableSource(self.data, self.id_column, self.table)
 
 
-class KeyConfig(NodeConfig):
+class KeyConfig(OneStudyConfig):
     """The key node.
 
     Attributes:
@@ -163,6 +176,7 @@ class ComputeConfig(NodeConfig):
     """The compute node.
 
     Attributes:
+        study: the agreements of the studies that it serves, one or several.
         listen: ``host:port`` to listen on.
         storage: the folder for keys and ciphertexts, tens of megabytes per party and more.
         workers: worker processes; one per processor core where left out.
@@ -170,6 +184,7 @@ class ComputeConfig(NodeConfig):
         max_blocks: blocks that one party may send, unless its ``most_records`` sets it to one.
     """
 
+    study: Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1)]
     listen: ListenAddress
     storage: Path
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
@@ -195,9 +210,12 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
     data: dict[str, Any] = read_toml(file, "the configuration file") if file else {}
     for name, field in model.model_fields.items():
         value, kinds = data.get(name), {field.annotation, *get_args(field.annotation)}
-        if file and Path in kinds and isinstance(value, str) and value != "-":
+        is_file = Path in kinds or tuple[Path, ...] in kinds
+        if file and is_file and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
+        if file and name == "study" and isinstance(value, list):
+            data[name] = [file.parent / v if isinstance(v, str) else v for v in value]
     data.update({name: value for name, value in options.items() if value is not None})
     source = f"the configuration file {file}" if file else "the command line"
     hint = "See the template in parties/ and `--help`: each field is in the file or an option."

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mpcseg import __version__
 from mpcseg.cli.config import NodeConfig
 from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.errors import ConfigError
+from mpcseg.errors import ConfigError, MpcsegError
 from mpcseg.nodes.metrics import MetricsServer, NodeMetrics
-from mpcseg.nodes.progress import Progress, SeveralProgress
-from mpcseg.report.structured_log import STANDARD_OUTPUT, LogFile, ending
+from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress
+from mpcseg.report.structured_log import STANDARD_OUTPUT, LogFile, StructuredLog, ending
 from mpcseg.study.spec import StudySpec
 
 
@@ -39,26 +39,53 @@ class Observers:
     ) -> None:
         self._node, self._role = node, role
         self._screen, self._log_file, self._metrics = screen, log_file, metrics
+        self._logs: dict[str, StructuredLog] = {}
+        self._began = time.monotonic()
 
     @contextmanager
     def of(self, spec: StudySpec) -> Iterator[Progress]:
         """Everything that the node of one study reports to; the log says how the block ended."""
-        others = [self._screen]
-        if self._metrics is not None:
-            others.append(self._metrics.of(spec))
-        if self._log_file is None:
-            yield SeveralProgress(others)
-            return
-        began = time.monotonic()
-        log = self._log_file.of(spec, self._node, self._role)
-        log.event("started", version=__version__, pid=os.getpid())
+        with self.of_several([spec]) as told:
+            yield told[spec]
+        self.ended([spec], {})
+
+    @contextmanager
+    def of_several(self, specs: Sequence[StudySpec]) -> Iterator[dict[StudySpec, Progress]]:
+        """Everything that a process of several studies reports to, by study.
+
+        The logs say by which error the block was left; `ended` says how each study ended otherwise.
+        """
+        told: dict[StudySpec, Progress] = {}
+        for spec in specs:
+            screen = self._screen
+            others = [screen if len(specs) == 1 else NamedProgress(screen, spec.name)]
+            if self._metrics is not None:
+                others.append(self._metrics.of(spec))
+            if self._log_file is not None:
+                log = self._log_file.of(spec, self._node, self._role)
+                log.event("started", version=__version__, pid=os.getpid())
+                self._logs[spec.digest] = log
+                others.append(log)
+            told[spec] = SeveralProgress(others)
         try:
-            yield SeveralProgress([*others, log])
+            yield told
         except BaseException as error:
-            kind, facts = ending(error)
-            log.event(kind, **facts)
+            for log in self._logs.values():
+                kind, facts = ending(error)
+                log.event(kind, **facts)
             raise
-        log.event("ended", seconds=round(time.monotonic() - began, 3))
+
+    def ended(self, specs: Sequence[StudySpec], outcomes: Mapping[str, object]) -> None:
+        """Log how each study ended, where it was not by an error of the process."""
+        for spec in specs:
+            if (log := self._logs.get(spec.digest)) is None:
+                continue
+            outcome = outcomes.get(spec.digest)
+            if isinstance(outcome, MpcsegError):
+                kind, facts = ending(outcome)
+                log.event(kind, **facts)
+            else:
+                log.event("ended", seconds=round(time.monotonic() - self._began, 3))
 
 
 @contextmanager

@@ -79,6 +79,7 @@ MetricsOption = Annotated[
     str | None,
     typer.Option(
         "--metrics",
+        envvar="MPCSEG_METRICS",
         help="Let Prometheus scrape this node on HOST:PORT (/metrics, and /healthz); for an "
         "address that only this organisation reaches.",
     ),

@@ -14,7 +14,7 @@ from mpcseg.cli.config import (
     AUDIT_FOLDER,
     Address,
     Data,
-    NodeConfig,
+    OneStudyConfig,
     PartyConfig,
     ProxyUrl,
     load_config,
@@ -124,7 +124,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    spec = study_to_run(settings, settings.columns)
+    spec = study_to_run(settings.study, settings.policy, settings.columns)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
@@ -169,7 +169,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     write_summary(done, summary)
 
 
-class ResultsConfig(NodeConfig):
+class ResultsConfig(OneStudyConfig):
     """What `mpcseg party results` needs: a party's configuration, in which most may be missing.
 
     Attributes:

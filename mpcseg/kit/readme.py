@@ -135,12 +135,12 @@ def _run(holder: Holder) -> Step:
         "killed is started again with the same command, and goes on where it was."
     )
     if len(holder.roles) > 1:
-        text += " Each node in a terminal of its own."
+        text += " On the machine itself, each node in a terminal of its own."
     return Step(
         "Run",
         text,
         tuple(f"mpcseg {role} {VERBS[role]} --config {role}.toml" for role in holder.roles),
-        tuple(f"{_AS_OWNER} docker compose up {role}" for role in holder.roles),
+        (f"{_AS_OWNER} docker compose up {' '.join(holder.roles)}",),
     )
 
 

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from mpcseg.errors import MpcsegError, ProtocolError
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.rounds import unexpected
+from mpcseg.nodes.upload_gate import BusyError
 from mpcseg.wire.status import to_status
 
 Context = Any  # grpc.aio.ServicerContext is generic in the stubs and not at run time
@@ -75,7 +76,12 @@ def answered(handler: _Handler[Request, Reply]) -> _Handler[Request, Reply]:
                 "a stream holds bytes that are not its message",
                 "The nodes must run the same version of mpcseg.",
             )
-        except grpc.RpcError:
+        except BusyError:
+            # No error of ours, for the caller is to try again: there will be a turn for it.
+            busy = "too many uploads at once"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, busy)
+            raise
+        except (grpc.RpcError, grpc.aio.BaseError):
             raise
         except Exception as error:
             # Whatever it is: the client gets an answer, and the operator the place.

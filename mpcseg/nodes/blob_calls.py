@@ -11,6 +11,7 @@ from mpcseg.errors import ProtocolError, TruncatedStreamError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.answering import Context, answered
 from mpcseg.nodes.calls import StudyCalls
+from mpcseg.nodes.roles import Caller, Role
 from mpcseg.wire import conversions as convert
 from mpcseg.wire.blobs import FileReceiver, chunks_of_file
 from mpcseg.wire.names import BlobHeader, BlobKind
@@ -20,7 +21,7 @@ CHUNK_SECONDS = 60.0
 """Longest silence within an upload; a client that stalls longer gives its place back."""
 
 
-async def _paced(
+async def paced(
     requests: AsyncIterator[blob_pb2.UploadRequest],
 ) -> AsyncIterator[blob_pb2.UploadRequest]:
     """Yield the messages of an upload.
@@ -52,7 +53,7 @@ class BlobCalls(StudyCalls):
         self, requests: AsyncIterator[blob_pb2.UploadRequest], context: Context
     ) -> blob_pb2.UploadReply:
         """Receive one blob: all of it, checked, or nothing."""
-        requests = _paced(requests)
+        requests = paced(requests)
         opening = await anext(requests, None)
         if opening is None or opening.WhichOneof("part") != "header":
             raise ProtocolError("a blob stream did not begin with its header")
@@ -63,27 +64,45 @@ class BlobCalls(StudyCalls):
         sign = self._rounds.sign
         self._checks.verify_length(header, sign)
         path = self._store.path(caller, header.name)
-        with FileReceiver(path, header, self._checks.limit(header.name, sign)) as receiver:
-            async for message in requests:
-                await asyncio.to_thread(receiver.feed, convert.chunk_from_wire(message))
-            await asyncio.to_thread(receiver.seal)
-            await asyncio.to_thread(self._checks.verify_content, header.name, receiver.path, sign)
-            start = await asyncio.to_thread(logbook.head_of, receiver.path)
-            came = logbook.received(header, start, caller.name, caller.role.value)
-            # No await from here: log, state and file change together or not at all.
-            session = opening.header.session
-            self._state.verify_call(caller.name, self._spec.digest, session)
-            accepted = self._state.admit(caller, header)
-            if accepted:
-                self._note(came)
-                self._state.accept(caller, session, header)
-                receiver.keep()
+        async with self._gate.receiving(self._spec.digest, caller):
+            if caller.role is Role.PARTY:
+                self._quota.take(caller, header.length)
+            accepted = await self._receive(caller, opening.header.session, header, path, requests)
         if accepted:
             link = f"{caller.role.value}_to_compute"
             self.traffic.add(link, header.name.kind.value, header.length)
             if header.name.kind is BlobKind.HYPERPLANE:
                 self._rounds.arrived(header.name, path)
         return blob_pb2.UploadReply(already_there=not accepted)
+
+    async def _receive(
+        self,
+        caller: Caller,
+        session: str,
+        header: BlobHeader,
+        path: Path,
+        requests: AsyncIterator[blob_pb2.UploadRequest],
+    ) -> bool:
+        """Take in what follows the header; False if another upload of the blob was faster."""
+        sign = self._rounds.sign
+        with FileReceiver(path, header, self._checks.limit(header.name, sign)) as receiver:
+            async for message in requests:
+                await asyncio.to_thread(receiver.feed, convert.chunk_from_wire(message))
+            await asyncio.to_thread(receiver.seal)
+            async with self._gate.checking:
+                await asyncio.to_thread(
+                    self._checks.verify_content, header.name, receiver.path, sign
+                )
+            start = await asyncio.to_thread(logbook.head_of, receiver.path)
+            came = logbook.received(header, start, caller.name, caller.role.value)
+            # No await from here: log, state and file change together or not at all.
+            self._state.verify_call(caller.name, self._spec.digest, session)
+            accepted = self._state.admit(caller, header)
+            if accepted:
+                self._note(came)
+                self._state.accept(caller, session, header)
+                receiver.keep()
+        return accepted
 
     @answered
     async def ListBlobs(  # noqa: N802

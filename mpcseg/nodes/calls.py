@@ -26,7 +26,9 @@ from mpcseg.nodes.rounds import RoundRunner, failure
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import Traffic
 from mpcseg.nodes.transport import Roster
+from mpcseg.nodes.upload_gate import QUOTA_FACTOR, ByteQuota, UploadGate
 from mpcseg.study.spec import StudySpec
+from mpcseg.wire.names import BlobKind, BlobName
 
 MOST_REFUSALS = 1000
 """Refused calls that are written into the log: a member who floods the node fills no disk."""
@@ -46,6 +48,7 @@ class StudyCalls(Answering):
         log: the compute node's audit log: what is not in it does not happen.
         progress: the compute node's own.
         resumed: what earlier processes of this run have put on record.
+        gate: gives uploads their turns, those of other studies too.
 
     Attributes:
         traffic: payload bytes so far.
@@ -65,6 +68,7 @@ class StudyCalls(Answering):
         log: AuditLog,
         progress: Progress,
         resumed: Resumed,
+        gate: UploadGate,
     ) -> None:
         super().__init__(spec.digest, progress)
         self._spec = spec
@@ -77,11 +81,20 @@ class StudyCalls(Answering):
         self._record = record
         self._log = log
         self._sent = resumed.sent
+        self._gate = gate
+        self._quota = ByteQuota(self._most_bytes)
         self._left: Counter[Caller] = Counter()
         self._n_noted = MOST_REFUSALS if resumed.silent else resumed.n_refused
         self.traffic = Traffic(progress)
         self._began = time.monotonic()
         self.told: set[Caller] = set()
+
+    def _most_bytes(self, party: Caller) -> int:
+        """How many bytes a party may send in all."""
+        rules = self._state.rules
+        feature, presence = BlobName(BlobKind.FEATURE), BlobName(BlobKind.PRESENCE)
+        block = rules.n_features * self._checks.limit(feature) + self._checks.limit(presence)
+        return QUOTA_FACTOR * rules.blocks_at_most(party) * block
 
     def _note(self, *records: Record) -> None:
         """Write down a step that the study has taken; without an entry it does not go on.

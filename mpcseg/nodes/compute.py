@@ -11,17 +11,21 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from mpcseg.errors import SuspendedError
+from mpcseg.errors import MpcsegError, SuspendedError
 from mpcseg.nodes.hosted import HostedStudy, Limits, open_study
+from mpcseg.nodes.hosting import Hosted, Reception, study_folder, verify_distinct
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import MAX_BLOCKS, Role
+from mpcseg.nodes.rounds import unexpected
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.nodes.transport import Roster, listen_on, make_server, verify_identity
+from mpcseg.nodes.upload_gate import UploadGate
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.v1 import compute_pb2_grpc
@@ -73,11 +77,77 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
         SuspendedError: this node's operator stopped it; the study goes on when it is started again.
         StorageError: so does it when this node's disk is mended.
     """
-    verify_identity(spec, identity, Role.COMPUTE)
-    limits = Limits(workers, patience, arrival, max_blocks)
+    outcomes = serve_studies(
+        {spec: progress},
+        identity,
+        listen,
+        storage,
+        workers,
+        patience=patience,
+        arrival=arrival,
+        max_blocks=max_blocks,
+    )
+    outcome = outcomes[spec.digest]
+    if isinstance(outcome, MpcsegError):
+        raise outcome
+    return outcome
+
+
+def serve_studies(  # noqa: PLR0913  as above
+    studies: Mapping[StudySpec, Progress],
+    identity: Identity,
+    listen: str,
+    storage: Path,
+    workers: int,
+    *,
+    patience: float = 60.0,
+    arrival: float = 600.0,
+    max_blocks: int = MAX_BLOCKS,
+) -> dict[str, ComputeSummary | MpcsegError]:
+    """Serve studies on one port, and return when all are over. Runs on the compute node.
+
+    Each has files, log, ledger, state and worker processes of its own, and ends by itself: what
+    ends or stops one touches no other. The workers are dealt evenly, one to each study at least.
+
+    Args:
+        studies: the studies, each with what is told what happens in it.
+        identity: as `serve_compute`, as the following.
+        listen: where to listen.
+        storage: one study has it to itself; of several, each has a folder of its own in it.
+        workers: worker processes, of all studies together.
+        patience: for each study.
+        arrival: for each study.
+        max_blocks: blocks that one party may upload to one study.
+
+    Returns:
+        By the agreement's digest what the study's process measured, or why it ended early. One that
+        was closed before, or cannot be begun, is not served; the others are.
+
+    Raises:
+        ConfigError: the identity or the address cannot be used, or the studies not together.
+        SuspendedError: this node's operator stopped it before it served.
+    """
+    verify_distinct([*studies])
+    for spec in studies:
+        verify_identity(spec, identity, Role.COMPUTE)
+    share = max(1, workers // len(studies))
+    limits = Limits(share, patience, arrival, max_blocks, UploadGate())
+    outcomes: dict[str, ComputeSummary | MpcsegError] = {}
+    hosted: dict[StudySpec, HostedStudy] = {}
     try:
-        with open_study(spec, identity, storage, limits, progress) as study:
-            return asyncio.run(_serve(spec, identity, study, listen, progress))
+        with ExitStack() as opened:
+            for spec, progress in studies.items():
+                folder = study_folder(storage, spec, is_alone=len(studies) == 1)
+                try:
+                    study = open_study(spec, identity, folder, limits, progress)
+                    hosted[spec] = opened.enter_context(study)
+                except MpcsegError as error:
+                    outcomes[spec.digest] = error
+                    if len(studies) > 1:
+                        progress.message(f"is not served: {error.message}")
+            if hosted:
+                outcomes |= asyncio.run(_serve(identity, hosted, listen, studies))
+            return outcomes
     except KeyboardInterrupt:
         # Before the event loop took the signals, or a second one.
         raise SuspendedError(
@@ -86,25 +156,50 @@ def serve_compute(  # noqa: PLR0913  a node is started with all of these
 
 
 async def _serve(
-    spec: StudySpec, identity: Identity, study: HostedStudy, address: str, progress: Progress
-) -> ComputeSummary:
-    server = make_server(Roster(spec))
-    compute_pb2_grpc.add_ComputeNodeServicer_to_server(study.prepare(), server)
+    identity: Identity,
+    studies: Mapping[StudySpec, HostedStudy],
+    address: str,
+    told: Mapping[StudySpec, Progress],
+) -> dict[str, ComputeSummary | MpcsegError]:
+    servicers = {spec.digest: (Roster(spec), study.prepare()) for spec, study in studies.items()}
+    hosted = Hosted(servicers)
+    server = make_server(hosted)
+    compute_pb2_grpc.add_ComputeNodeServicer_to_server(Reception(hosted), server)
     checkup = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
-    port = listen_on(server, spec, identity, address)
+    port = listen_on(server, studies, identity, address)
     await server.start()
     await checkup.set("", health_pb2.HealthCheckResponse.SERVING)
-    progress.event("listening", address=f"{address.rpartition(':')[0]}:{port}")
+    for spec in studies:
+        told[spec].event("listening", address=f"{address.rpartition(':')[0]}:{port}")
+
+    def stop() -> None:
+        for study in studies.values():
+            study.stop()
+
     try:
-        with _stopping_on_signals(study.stop):
-            await study.run()
+        with _stopping_on_signals(stop):
+            ends = [_outcome(study, told[spec]) for spec, study in studies.items()]
+            outcomes = await asyncio.gather(*ends)
     finally:
         await checkup.enter_graceful_shutdown()
         await server.stop(grace=_GRACE_SECONDS)
-        await study.close()
+        for study in studies.values():
+            await study.close()
+    return {spec.digest: outcome for spec, outcome in zip(studies, outcomes, strict=True)}
+
+
+async def _outcome(study: HostedStudy, progress: Progress) -> ComputeSummary | MpcsegError:
+    """See one study to its end, whatever it is, so that the others go on."""
+    try:
+        await study.run()
+    except MpcsegError as error:
+        return error
+    except Exception as error:
+        # Whatever it is: the other studies are none of its business.
+        return unexpected(error, progress)
     if study.state.error is not None:
-        raise study.state.error
+        return study.state.error
     summary = study.summary()
     progress.message(
         f"the study is over ({summary.ending}); ciphertexts, keys and results are deleted"

@@ -46,6 +46,7 @@ from mpcseg.nodes.study_rules import RoundOrder, StudyRules
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.nodes.transport import Roster
+from mpcseg.nodes.upload_gate import UploadGate
 from mpcseg.privacy.ledger import Ledger, finite
 from mpcseg.study.closing import ClosingRecord, now, sign_record
 from mpcseg.study.identity import Identity
@@ -69,12 +70,14 @@ class Limits:
         patience: seconds for which the study waits for a node that went away.
         arrival: seconds, from the first node's coming, for which it waits for the others.
         max_blocks: blocks that one party may upload.
+        gate: gives uploads their turns, those of other studies too.
     """
 
     workers: int
     patience: float
     arrival: float
     max_blocks: int
+    gate: UploadGate
 
 
 @contextlib.contextmanager
@@ -263,6 +266,7 @@ class HostedStudy:
             log=self._log,
             progress=self._progress,
             resumed=self._resumed,
+            gate=self._limits.gate,
         )
         return self.servicer
 

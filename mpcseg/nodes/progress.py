@@ -55,6 +55,38 @@ class SilentProgress:
         """Drop the event."""
 
 
+class NamedProgress:
+    """Passes everything on under a name: several studies on one screen.
+
+    Args:
+        other: where to.
+        name: of the study; it stands before sentences and tasks.
+    """
+
+    def __init__(self, other: Progress, name: str) -> None:
+        self._other, self._name = other, name
+
+    def message(self, text: str) -> None:
+        """Say the sentence under the name."""
+        self._other.message(f"{self._name}: {text}")
+
+    def start(self, task: str, total: int, unit: str) -> None:
+        """Begin the task under the name."""
+        self._other.start(f"{self._name}: {task}", total, unit)
+
+    def advance(self, task: str, amount: int = 1) -> None:
+        """Report more of the task under the name."""
+        self._other.advance(f"{self._name}: {task}", amount)
+
+    def finish(self, task: str) -> None:
+        """End the task under the name."""
+        self._other.finish(f"{self._name}: {task}")
+
+    def event(self, kind: str, **facts: object) -> None:
+        """Report the event with the study's name as a fact."""
+        self._other.event(kind, study=self._name, **facts)
+
+
 class SeveralProgress:
     """Passes everything on to several others, in order: a screen, a log, metrics."""
 

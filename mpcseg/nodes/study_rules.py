@@ -108,6 +108,10 @@ class StudyRules:
         """Pairs of clusters, hence hyperplanes of a round."""
         return self.n_clusters * (self.n_clusters - 1) // 2
 
+    def blocks_at_most(self, party: Caller) -> int:
+        """How many blocks a party may upload: one, where it shares its block with others."""
+        return self.max_blocks if self.slot_ranges[self.parties.index(party)] is None else 1
+
     def verify_claims(self, caller: Caller, claims: Claims) -> None:
         """Check that a node runs the same as the compute node.
 
@@ -156,7 +160,7 @@ class StudyRules:
         rounds, items, parts = 1, 1, 1
         if name.kind in BLOCK_KINDS:
             place = self.slot_ranges[self.parties.index(caller)]
-            items = self.max_blocks if place is None else 1
+            items = self.blocks_at_most(caller)
             if name.item >= items:
                 raise BlobTooLargeError(
                     f"{caller} sends more blocks than the {items} it may",

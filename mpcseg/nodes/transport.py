@@ -8,6 +8,7 @@ caller names its role only, and must hold it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import grpc
 from cryptography import x509
@@ -41,6 +42,27 @@ _LIMITS = (
 )
 
 
+AuthContext = Mapping[str, Iterable[bytes]]
+"""What gRPC knows of a caller from TLS."""
+
+
+def presented(auth_context: AuthContext) -> str:
+    """Return the fingerprint of the certificate with which a caller came; empty without one."""
+    return next((certificate_fingerprint(p) for p in auth_context.get("x509_pem_cert", ())), "")
+
+
+class Admission(Protocol):
+    """Who may call, and how much at once."""
+
+    def organisation(self, auth_context: AuthContext) -> str:
+        """Return who calls; raises ``UnknownCertificateError``."""
+        ...
+
+    def n_nodes(self, organisation: str) -> int:
+        """Return how many nodes of an organisation may call at once."""
+        ...
+
+
 class Roster:
     """The organisations that the compute node admits, and the roles that they hold."""
 
@@ -49,7 +71,11 @@ class Roster:
         self.parties = tuple(Caller(card.name, Role.PARTY) for card in spec.parties)
         self._names = {card.fingerprint: card.name for card in spec.organisations}
 
-    def organisation(self, auth_context: Mapping[str, Iterable[bytes]]) -> str:
+    def name_of(self, fingerprint: str) -> str | None:
+        """Return whose certificate it is; None for one that is not of the agreement."""
+        return self._names.get(fingerprint)
+
+    def organisation(self, auth_context: AuthContext) -> str:
         """Return which organisation is calling, from the certificate that TLS verified.
 
         Raises:
@@ -96,7 +122,7 @@ def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
     verify_member(spec, identity)
 
 
-def make_server(roster: Roster) -> grpc.aio.Server:
+def make_server(roster: Admission) -> grpc.aio.Server:
     """Return the compute node's server, without a port or a service yet."""
     return grpc.aio.server(
         interceptors=[CallLimit(roster.organisation, roster.n_nodes)],
@@ -112,13 +138,18 @@ def make_server(roster: Roster) -> grpc.aio.Server:
     )
 
 
-def listen_on(server: grpc.aio.Server, spec: StudySpec, identity: Identity, address: str) -> int:
+def listen_on(
+    server: grpc.aio.Server, specs: Iterable[StudySpec], identity: Identity, address: str
+) -> int:
     """Open the server's port for mutual TLS and return its number.
+
+    TLS lets in the organisations of all studies; which study is whose, each study's roster says.
 
     Raises:
         ListenError: the address cannot be listened on.
     """
-    known = b"".join(card.certificate_pem for card in spec.organisations)
+    cards = {card.certificate_pem for spec in specs for card in spec.organisations}
+    known = b"".join(sorted(cards))
     credentials = grpc.ssl_server_credentials(
         [(identity.private_key_pem, identity.certificate_pem)],
         root_certificates=known,

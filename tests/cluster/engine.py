@@ -87,12 +87,12 @@ class Compose:
         return str(network["IPAddress"])
 
 
-def kill(compose: Compose, service: str) -> None:
-    """Kill a node's process, unlike `docker kill` from outside, so that it counts as a crash."""
+def signal_node(compose: Compose, service: str, name: str) -> None:
+    """Send a node's process a signal past the engine, to which a kill is then a crash."""
     process = compose.state(service)["State"]["Pid"]
     docker(
         "run", "--rm", "--pid", "host", "--user", "0", "--entrypoint", PYTHON, IMAGE,
-        "-c", f"import os, signal; os.kill({process}, signal.SIGKILL)",
+        "-c", f"import os, signal; os.kill({process}, signal.{name})",
     )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from mpcseg.errors import UnhealthyError
 from tests.cluster.conftest import Cluster
-from tests.cluster.engine import docker, inside
+from tests.cluster.engine import docker, inside, signal_node
 from tests.cluster.organisations import HUB, NOTARY, PARTIES, USER
+from tests.cluster.watching import wait_until_healthy
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -147,3 +149,19 @@ def test_no_passphrase_is_in_what_the_engine_shows_of_a_container(
     for passphrase in cluster.folders.passphrases.values():
         assert len(passphrase) > 20
         assert passphrase not in shown + logs
+
+
+@pytest.mark.parametrize("name", [HUB, *CLIENTS])
+def test_a_node_that_hangs_is_not_healthy(
+    cluster: Cluster, running: dict[str, str], name: str
+) -> None:
+    check = ("exec", running[name], "/opt/mpcseg/bin/mpcseg", "health")
+    assert "runs" in docker(*check)
+    signal_node(cluster.compose, name, "SIGSTOP")
+    try:
+        with pytest.raises(AssertionError, match=rf"ended with {UnhealthyError.exit_status}:"):
+            docker(*check)
+    finally:
+        signal_node(cluster.compose, name, "SIGCONT")
+    assert "runs" in docker(*check)
+    wait_until_healthy(cluster.compose, name, seconds=60)

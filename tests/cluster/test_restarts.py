@@ -9,7 +9,7 @@ import pytest
 
 from mpcseg.errors import SuspendedError
 from tests.cluster.conftest import Cluster, Figures, close, verify_logs
-from tests.cluster.engine import Compose, kill
+from tests.cluster.engine import Compose, signal_node
 from tests.cluster.organisations import HUB, NAMES, NOTARY, PARTIES, Folders
 from tests.cluster.watching import wait_for_end, wait_for_event, wait_until_running
 
@@ -48,7 +48,7 @@ def test_a_study_whose_nodes_are_stopped_and_killed_ends_with_logs_that_agree(
     compose("up", "-d", PARTIES[-1])
     wait_for_event(compose, HUB, "round", seconds=300, round_kind="moments")
     for name in (HUB, NOTARY, PARTY):
-        kill(compose, name)
+        signal_node(compose, name, "SIGKILL")
         wait_until_running(compose, name, restarts=1, seconds=60)
     for name in (*PARTIES, NOTARY):
         wait_for_end(compose, name, seconds=600)

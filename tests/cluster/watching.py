@@ -73,6 +73,16 @@ def wait_until_running(compose: Compose, service: str, *, restarts: int, seconds
     _until(compose, service, find, f"restart {restarts}", seconds)
 
 
+def wait_until_healthy(compose: Compose, service: str, *, seconds: float) -> None:
+    """Wait until the engine's own health check of a container has passed."""
+
+    def find() -> dict[str, Any] | None:
+        found: dict[str, Any] = compose.state(service)["State"]["Health"]
+        return found if found["Status"] == "healthy" else None
+
+    _until(compose, service, find, "health", seconds)
+
+
 def said(compose: Compose, service: str) -> str:
     """The last that a container wrote, errors too."""
     return docker("logs", "--tail", "30", compose.container(service), errors=True)

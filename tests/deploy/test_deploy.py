@@ -166,7 +166,7 @@ def test_pods_are_confined_and_get_secrets_as_files(role: str) -> None:
     (kit,) = [volume["projected"] for volume in pod["volumes"] if volume["name"] == "kit"]
     # No more than what `load_identity` takes: root's, for the node's group to read.
     assert kit["defaultMode"] == 0o440
-    assert {"livenessProbe", "startupProbe"} <= container.keys()
+    assert {"startupProbe", "livenessProbe"} <= container.keys()
     verify_options(container["args"])
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     claims = workloads()[role]["spec"].get("volumeClaimTemplates", [])

@@ -116,7 +116,7 @@ def _terminate(cluster: Cluster, node: Node) -> None:
     node.signal(signal.SIGTERM)
     cluster.until(lambda: node.process is None, f"{node.name} stops", _STOPPING_SECONDS)
     node.held = False
-    if process is not None and node.statuses[-1] != 0:  # 0: it had just ended by itself
+    if process is not None and not node.has_ended_well:  # by itself, just before
         if node.statuses[-1] == -signal.SIGKILL:
             raise Stuck(f"{node.name} did not stop gracefully")
         node.start()
@@ -132,7 +132,7 @@ def _fill(cluster: Cluster, node: Node) -> None:
         time.sleep(0.1)
     node.host.free()
     node.held = False
-    if node.process is None and node.statuses[-1] != 0:
+    if node.process is None and not node.has_ended_well:
         node.start()
 
 

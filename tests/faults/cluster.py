@@ -17,7 +17,7 @@ from typing import Any
 
 from mpcseg.demo.tables import DealtTables
 from mpcseg.demo.workspace import NodeFolder, StudyShape, Workspace, make_workspace
-from mpcseg.errors import StorageError, SuspendedError
+from mpcseg.errors import OutputError, StorageError, SuspendedError
 from tests.faults.hosts import Host, Switch
 
 PORT = 7443
@@ -45,6 +45,8 @@ class Node:
     process: subprocess.Popen[bytes] | None = None
     statuses: list[int] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
+    ends_well: frozenset[int] = frozenset({0})
+    """Exit statuses with which its part in the study is done."""
     held: bool = False
     """Whether the operator leaves it alone although it has ended."""
 
@@ -89,6 +91,11 @@ class Node:
         self.process = None
         self.statuses.append(status)
         return status
+
+    @property
+    def has_ended_well(self) -> bool:
+        """Whether its part in the study is done."""
+        return self.process is None and bool(self.ends_well & set(self.statuses[-1:]))
 
     def signal(self, number: int) -> None:
         """Send a signal to the node's own process."""
@@ -166,6 +173,9 @@ class Cluster:
         self.compute = self._node(space.compute, ["compute", "serve"])
         self.compute.command = [*self.compute.command, "--listen", f"0.0.0.0:{PORT}"]
         self.key = self._node(space.key, ["key", "run"], "--trial-output", str(space.key.trial))
+        # Started again when the results are sealed, it has done its part, and cannot write what
+        # `--trial-output` asks for any more.
+        self.key.ends_well |= {OutputError.exit_status}
         self.parties = [self._node(party, ["party", "run"]) for party in space.parties]
         for number, node in enumerate(self.nodes[1:], 1):
             node.address = f"{self._way(number, node.host)}:{PORT}"
@@ -234,7 +244,7 @@ class Cluster:
         """Look after the nodes once, as systemd or Kubernetes would."""
         for node in self.nodes:
             status = node.status()
-            if status is not None and status != 0:
+            if status is not None and status not in node.ends_well:
                 if status not in _AGAIN:
                     raise Stuck(f"{node.name} failed ({status})\n{self.last_words()}")
                 if not node.held:
@@ -244,10 +254,7 @@ class Cluster:
     def finish(self) -> None:
         """Wait until the key node and the parties have ended well."""
         others = self.nodes[1:]
-        self.until(
-            lambda: all(node.process is None and node.statuses[-1:] == [0] for node in others),
-            "the end of the study",
-        )
+        self.until(lambda: all(node.has_ended_well for node in others), "the end of the study")
 
     def run(self, node: Node, *command: str, expected: int = 0) -> str:
         """Run another command of mpcseg on a node's host, and return what it prints."""

@@ -42,7 +42,7 @@ class Step:
     which: Callable[..., bool] = lambda *_, **__: True
 
 
-def written(kind: type[Any], **fields: object) -> Step:
+def written(kind: type[Any], /, **fields: object) -> Step:
     """An entry of the log."""
 
     def which(_: AuditLog, *records: Any) -> bool:

@@ -16,6 +16,8 @@ class Line:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open = threading.Event()
         self._open.set()
+        self._flows = threading.Event()
+        self._flows.set()
         self._sockets: list[socket.socket] = []
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.forwarded = 0
@@ -24,12 +26,18 @@ class Line:
     def cut(self) -> None:
         """Break every connection and take no new one."""
         self._open.clear()
+        self._flows.set()
         for end in self._sockets:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self._sockets.clear()
 
+    def hold(self) -> None:
+        """Forward nothing more and close nothing, as a cable that is pulled."""
+        self._flows.clear()
+
     def mend(self) -> None:
+        self._flows.set()
         self._open.set()
 
     def close(self) -> None:
@@ -55,6 +63,7 @@ class Line:
         with source:
             with contextlib.suppress(OSError):
                 while data := source.recv(1 << 16):
+                    self._flows.wait()
                     sink.sendall(data)
                     self.forwarded += len(data)
             with contextlib.suppress(OSError):

@@ -150,7 +150,6 @@ def test_the_key_node_decrypts_nothing_without_an_entry(
         run_key(nodes.spec, nodes.key, address, tmp_path, progress, patience=5.0)
     assert liar.n_downloads > 0
     assert liar.aborts == []  # it may come back
-    # Its disk can be mended: the sealed key stays, and nothing was decrypted.
     assert (
         "this process's copy of the secret key is destroyed, the sealed stays" in progress.messages
     )

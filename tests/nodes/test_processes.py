@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mpcseg.audit.log import log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Began
+from mpcseg.cli.suspension import suspendable
+from mpcseg.errors import ProtocolError
 from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
@@ -38,6 +42,15 @@ def started() -> Iterator[list[NodeProcess]]:
             node.process.join()
 
 
+STOPPED = "stopped; start it again with the same command and it goes on"
+
+
+def run_suspendable(node: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """A node that its operator can stop, as the command line starts it."""
+    with suspendable():
+        node(*arguments, **options)
+
+
 def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
 ) -> None:
@@ -56,9 +69,16 @@ def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     changed = spawn(tmp_path / "changed", *party[:-1], make_cohort(30, 2, 3), audit=logs)
     started.append(changed)
     assert changed.result().startswith("data: the table, or what is selected of it, has changed")
-    second = spawn(tmp_path / "second", *party, audit=logs)
+    second = spawn(tmp_path / "second", run_suspendable, *party, audit=logs)
     started.append(second)
-    assert second.result() == "done"
+    second.wait_line(f"message party node {own.name} is ready")
+    os.kill(second.process.pid or 0, signal.SIGINT)
+    assert second.result() == "suspended: " + STOPPED
+    third = spawn(tmp_path / "third", *party, audit=logs)
+    started.append(third)
+    assert third.result() == "done"
+    assert "blocks are complete already" in third.report.read_text()
+    assert "advance upload" not in third.report.read_text()
     said = second.report.read_text().splitlines()
     found = [line for line in said if line.startswith("message the compute node has")]
     there = int(found[0].split()[5])
@@ -76,7 +96,7 @@ def test_a_party_that_is_killed_in_its_upload_goes_on_at_the_missing_blob(
     assert "party-b 1" in blocks_are_the_parties(evidence)
     log = read_log(log_path(logs, nodes.spec, "party", own.name), nodes.spec)
     began = [entry.record for entry in log.entries if isinstance(entry.record, Began)]
-    assert [record.resumes for record in began] == [False, True]
+    assert [record.resumes for record in began] == [False, True, True]
 
 
 def test_a_party_started_again_with_another_table_may_send_that_one_instead(
@@ -130,6 +150,27 @@ def test_a_compute_node_that_is_killed_in_a_round_is_waited_for_and_given_up(
         )
         assert any("trying again for" in text for text in running.progress.messages)
     assert compute.result() == "killed"
+
+
+def test_a_compute_node_that_comes_back_without_its_storage_is_not_taken_for_the_old_one(
+    nodes: Nodes, tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    def serve(name: str, listen: str) -> NodeProcess:
+        storage = tmp_path / f"storage-of-{name}"
+        node = spawn(tmp_path / name, serve_compute, nodes.spec, nodes.compute, listen, storage, 1)
+        started.append(node)
+        return node
+
+    first = serve("first", "127.0.0.1:0")
+    address = first.wait_line("event listening")
+    key = run(run_key, nodes.spec, nodes.key, address, tmp_path / "key", patience=60.0)
+    key.progress.wait(lambda p: p.facts("keys"))
+    first.process.kill()
+    first.process.join()
+    serve("second", address).wait_line("event listening")
+    error = key.error(60.0)
+    assert type(error) is ProtocolError
+    assert "what this node had sent to it is gone" in error.message
 
 
 def test_the_workers_of_a_killed_compute_node_do_not_stay(

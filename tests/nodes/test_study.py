@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.nodes.proxy import Line
 from tests.nodes.studies import (
     Nodes,
     Recorder,
+    Running,
     close,
     connect,
     make_cohort,
@@ -137,30 +139,55 @@ def test_the_key_nodes_screen_shows_no_small_segment(tmp_path: Path) -> None:
         assert any("2 segments not shown" in note for note in facts["notes"])
 
 
-def test_the_line_of_a_party_is_cut_while_it_sends_and_it_goes_on_where_it_was(
-    nodes: Nodes, storage: Path, output: Path
+CUT_SECONDS = float(os.environ.get("MPCSEG_CUT_SECONDS", "1"))
+"""How long a line is cut; more than 35 also has the keep-alive of a silent line run out."""
+
+
+# Silence that is shorter than the keep-alive's patience is not worth a study of its own.
+@pytest.mark.parametrize("silently", [False, True] if CUT_SECONDS > 35 else [False])
+def test_lines_are_cut_in_an_upload_and_in_a_round_and_the_study_goes_on(
+    nodes: Nodes, storage: Path, output: Path, silently: bool
 ) -> None:
-    compute, address = start_compute(nodes, storage, patience=30.0)
-    line = Line(address)
-    key = run(run_key, nodes.spec, nodes.key, address, output)
-    near = run(run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1))
+    patience = 60.0 + CUT_SECONDS
+    compute, address = start_compute(nodes, storage, patience=patience)
+    line, key_line = Line(address), Line(address)
+
+    def interrupt(cut: Line, node: Running) -> None:
+        if silently:
+            cut.hold()
+            time.sleep(CUT_SECONDS)
+        else:
+            cut.cut()
+            node.progress.wait(lambda p: any("does not answer" in text for text in p.messages))
+            time.sleep(CUT_SECONDS)
+        cut.mend()
+
+    key = run(run_key, nodes.spec, nodes.key, key_line.address, output, patience=patience)
+    near = run(
+        run_party, nodes.spec, nodes.parties[0], address, make_cohort(30, 2, 1), patience=patience
+    )
     far = run(
-        run_party, nodes.spec, nodes.parties[1], line.address, make_cohort(30, 2, 2), patience=20.0
+        run_party,
+        nodes.spec,
+        nodes.parties[1],
+        line.address,
+        make_cohort(30, 2, 2),
+        patience=patience,
     )
     # The public key is 1.75 MB on its way to the party, the first ciphertext 1.4 MB back.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while line.forwarded < 2_500_000 and time.monotonic() < deadline:
         time.sleep(0.002)
-    line.cut()
-    far.progress.wait(lambda p: any("does not answer" in text for text in p.messages))
-    time.sleep(1.0)
-    line.mend()
+    interrupt(line, far)
+    key.progress.wait(lambda p: len(p.facts("round")) >= 2)
+    interrupt(key_line, key)
     assert key.join().result.n_records == pytest.approx(60, abs=0.1)
     sent: PartySummary = far.join()
     near.join()
     close(nodes, address)
     served: ComputeSummary = compute.join()
     line.close()
+    key_line.close()
     # Each blob was accepted once, also the one that the cut tore.
     assert served.bytes_by_link["party_to_compute"]["feature"] == 2 * sent.bytes_sent["feature"]
 

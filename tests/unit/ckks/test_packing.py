@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpcseg.ckks.packing import SlotRange, allot_slots, pack_blocks
+from mpcseg.ckks.packing import SEED_BYTES, SlotRange, allot_slots, pack_blocks
 from mpcseg.errors import TooManyRecordsError
 
 
@@ -32,6 +32,14 @@ def test_the_order_is_new_each_time() -> None:
     first, second = (pack_blocks(records, 512)[0][0, :500] for _ in range(2))
     assert not np.array_equal(first, second)
     assert abs(np.corrcoef(first, records[:, 0])[0, 1]) < 0.3
+
+
+def test_a_seed_gives_the_same_order_again_and_another_seed_another_one() -> None:
+    records = np.arange(500.0)[:, None] / 500
+    seeds = (b"a" * SEED_BYTES, b"a" * SEED_BYTES, b"b" * SEED_BYTES)
+    first, again, other = (pack_blocks(records, 512, seed=seed)[0] for seed in seeds)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(1, 150)), min_size=1, max_size=8))

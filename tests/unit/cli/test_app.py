@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from mpcseg import errors
 from mpcseg.cli.app import app, main
 from mpcseg.nodes.lifetime import END_WITH_STDIN
+from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.study.identity import load_identity
 from tests.organisations import features, identity, save_identity, study_spec, write_study
 
@@ -99,15 +101,21 @@ def test_an_unexpected_failure_shows_its_place_but_not_its_text(
     assert "734" not in shown.err + shown.out
 
 
+SUMMARY = ComputeSummary({}, (), {}, 0.0, {}, 0, 0, "closed")
+
+
 def test_the_limit_of_blocks_reaches_the_compute_node(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served: dict[str, object] = {}
-    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda _: study_spec())
+    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda *_: study_spec())
     monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: identity("hub"))
-    monkeypatch.setattr(
-        "mpcseg.nodes.compute.serve_compute", lambda *_, **given: served.update(given)
-    )
+
+    def serve(studies: Any, *_: object, **given: object) -> Any:
+        served.update(given)
+        return {spec.digest: SUMMARY for spec in studies}
+
+    monkeypatch.setattr("mpcseg.nodes.compute.serve_studies", serve)
     folder = str(tmp_path)
     options = ["--study", folder, "--identity", folder, "--storage", folder]
     options += ["--listen", "127.0.0.1:0", "--max-blocks", "3"]

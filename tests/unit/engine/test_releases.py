@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from dataclasses import replace
@@ -152,14 +153,15 @@ def test_every_round_has_a_seed_of_its_own_from_the_systems_csprng(
 
 def test_the_packing_order_comes_from_the_systems_csprng(monkeypatch: pytest.MonkeyPatch) -> None:
     n = 50
-    drawn = os.urandom(8 * n)
+    drawn = os.urandom(packing.SEED_BYTES)
 
     def token_bytes(count: int) -> bytes:
-        assert count == 8 * n
+        assert count == packing.SEED_BYTES == 32
         return drawn
 
     monkeypatch.setattr(packing.secrets, "token_bytes", token_bytes)
     records = np.linspace(-1, 1, 2 * n).reshape(n, 2)
     (block,) = packing.pack_blocks(records, 64)
-    expected = records[np.argsort(np.frombuffer(drawn, np.uint64), kind="stable")]
+    keys = np.frombuffer(hashlib.shake_256(drawn).digest(8 * n), np.uint64)
+    expected = records[np.argsort(keys, kind="stable")]
     np.testing.assert_array_equal(block[:-1, :n].T, expected)

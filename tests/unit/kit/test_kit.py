@@ -76,7 +76,8 @@ def test_a_configuration_is_the_template_with_its_comments_and_fits_the_node(
     assert tomlkit.parse(text).keys() == tomlkit.parse(template).keys()
     (tmp_path / f"{role}.toml").write_text(text)
     settings = load_config(MODELS[role], tmp_path / f"{role}.toml", {})
-    assert settings.study == tmp_path / "trial.agreement"
+    agreement = tmp_path / "trial.agreement"
+    assert settings.study == ((agreement,) if role == "compute" else agreement)
     assert settings.identity == tmp_path / "identity"
     if isinstance(settings, ComputeConfig):
         assert settings.listen == "0.0.0.0:7443"

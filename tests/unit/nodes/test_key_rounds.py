@@ -22,7 +22,7 @@ from mpcseg.ckks.serialization import unpack_ciphertext
 from mpcseg.ckks.slot_sum import SEED_BYTES, SlotSumMask, own_noise
 from mpcseg.engine import release_scales
 from mpcseg.errors import ProtocolError
-from mpcseg.nodes import key, key_screen
+from mpcseg.nodes import key, key_rounds, key_screen
 from mpcseg.nodes.key_history import Start, last_run
 from mpcseg.nodes.logbook import began
 from mpcseg.nodes.planning import StudyPlan, study_plan
@@ -181,7 +181,7 @@ def test_the_key_node_draws_noise_of_its_own_where_the_plan_says_so(
         drawn.append((std, own_noise(parameters, scale, std)))
         return drawn[-1][1]
 
-    monkeypatch.setattr(key, "own_noise", listen)
+    monkeypatch.setattr(key_rounds, "own_noise", listen)
     for recipient, draws in (("alder", False), ("hub", True)):
         node = make_node(release={"report": (recipient,)})
         node.output = tmp_path / recipient
@@ -277,7 +277,7 @@ def killed_at(point: str, node: KeyNode, monkeypatch: pytest.MonkeyPatch) -> lis
     if owner is WatchedKey:
         node.secret.on_decryption = lambda noise: deed(noise, seen)
     with monkeypatch.context() as patched:
-        patched.setattr(key, "own_noise", listen)
+        patched.setattr(key_rounds, "own_noise", listen)
         if owner is not WatchedKey:
             patched.setattr(owner, name, deed)
         with pytest.raises(Stopped):

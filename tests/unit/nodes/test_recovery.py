@@ -285,7 +285,11 @@ def test_sealed_results_need_no_secret_key_any_more(tmp_path: Path) -> None:
 def test_a_run_that_came_to_its_end_is_known_to_be_delivered(tmp_path: Path) -> None:
     sent = [
         Sent(
-            blob=str(BlobName(BlobKind.RESULT, item=item)), kind="result", n_bytes=1, sha256=digest * 64, peer="hub",
+            blob=str(BlobName(BlobKind.RESULT, item=item)),
+            kind="result",
+            n_bytes=1,
+            sha256=digest * 64,
+            peer="hub",
             peer_role="compute",
         )
         for item, digest in enumerate("ab")

@@ -22,6 +22,7 @@ from mpcseg.nodes.records import ledger_path
 from mpcseg.nodes.rounds import RoundRunner
 from mpcseg.nodes.study_rules import RoundOrder
 from mpcseg.nodes.transport import Roster
+from mpcseg.nodes.upload_gate import UploadGate
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.wire.events import ReleaseReady
 from tests.organisations import identity, study_spec
@@ -149,7 +150,7 @@ def test_the_compute_node_spends_on_disk(tmp_path: Path) -> None:
                 store=store,
                 ledger=Ledger(PLAN.noise, SPEC.digest),
                 log=log,
-                limits=hosted.Limits(1, 1.0, 1.0, 1),
+                limits=hosted.Limits(1, 1.0, 1.0, 1, UploadGate()),
                 progress=SilentProgress(),
             )
             node._spend(ADMISSION)

@@ -7,7 +7,7 @@ import base64
 import grpc
 import pytest
 
-from mpcseg.errors import DigestMismatchError, MpcsegError, subclasses
+from mpcseg.errors import DigestMismatchError, MpcsegError, ProtocolError, subclasses
 from mpcseg.wire.status import METADATA_KEY, from_call, from_detail, to_detail, to_status
 from mpcseg.wire.v1 import error_pb2
 
@@ -60,3 +60,10 @@ def test_a_long_message_stays_under_the_metadata_limit_of_grpc() -> None:
 
 def test_the_detail_of_an_error_has_its_code() -> None:
     assert to_detail(DigestMismatchError("m")).code == "digest_mismatch"
+
+
+def test_a_private_error_of_one_module_does_not_take_the_place_of_its_parent() -> None:
+    class _OneModulesError(ProtocolError):
+        """Raised and caught within one module."""
+
+    assert subclasses()[_OneModulesError.code] is ProtocolError
