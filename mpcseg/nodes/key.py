@@ -21,7 +21,9 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import KeysVouched
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.errors import (
+    BudgetError,
     MpcsegError,
+    NodeError,
     OutputError,
     ProtocolError,
     RecoveryError,
@@ -54,6 +56,9 @@ from mpcseg.wire.events import (
 from mpcseg.wire.names import BlobKind, BlobName
 
 __all__ = ["LEDGER_FILE", "run_key"]
+
+_LAST_LOOK_SECONDS = 5.0
+"""For a compute node that may still have the results of a run that is over."""
 
 
 def run_key(  # noqa: PLR0913  a node is started with all of these
@@ -96,21 +101,31 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
     ledger = Ledger.load(_folder(output) / LEDGER_FILE, study_plan(spec).noise, spec.digest)
     with AuditLog(output, spec, identity, "key") as log:
         start = start_of(spec, identity, output, log.earlier, keeps=keeps_recovery)
-        if not start.resumes and start.delivered is None:
-            ledger.verify_study_affordable()
 
-        def take_part(start: Start) -> KeySummary:
+        def take_part(start: Start, patience: float = patience) -> KeySummary:
             with _session(
                 spec, identity, address, log, start, progress, patience, proxy
             ) as session:
                 return _take_part(spec, identity, session, start, ledger, output, progress)
 
+        def look_for_the_end(otherwise: MpcsegError) -> KeySummary:
+            """Say once more how the run before ended, if the compute node still has its results."""
+            if start.delivered is None:
+                raise otherwise
+            try:
+                return take_part(start.delivered, min(patience, _LAST_LOOK_SECONDS))
+            except NodeError:
+                raise otherwise from None
+
+        try:
+            if not start.resumes:
+                ledger.verify_study_affordable()
+        except BudgetError as error:
+            return look_for_the_end(error)
         try:
             return take_part(start)
-        except _FinishedError:
-            if start.delivered is None:
-                raise
-        return take_part(start.delivered)
+        except _FinishedError as error:
+            return look_for_the_end(error)
 
 
 def _take_part(
@@ -127,8 +142,6 @@ def _take_part(
     ledger.run = start.run.number
     node, result = None, None
     if start.results is None:
-        if start.delivered is not None:
-            ledger.verify_study_affordable()
         with _secret_key(spec, identity, session, start, progress) as secret_key:
             node = _KeyNode(spec, identity, session, secret_key, start, ledger, output, progress)
             result = node.lead()
