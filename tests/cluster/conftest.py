@@ -68,12 +68,10 @@ class Cluster:
     Attributes:
         compose: the project.
         folders: of its organisations.
-        began: when it was started, monotonic.
     """
 
     compose: Compose
     folders: Folders
-    began: float
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +79,9 @@ def cluster(folders: Folders, figures: Figures) -> Iterator[Cluster]:
     """The study with one party missing, so that it lasts as long as tests look at it."""
     compose = Compose(f"mpcseg-cluster-{os.getpid()}", folders.root)
     try:
-        began = time.monotonic()
         compose("up", "-d", HUB, NOTARY, *PARTIES[:-1])
         figures.note("compute node: start to listening", f"{listening_after(compose, HUB):.1f} s")
-        yield Cluster(compose, folders, began)
+        yield Cluster(compose, folders)
     finally:
         compose("down", "--volumes", "--timeout", "5")
 
@@ -125,7 +122,6 @@ def finished(cluster: Cluster, figures: Figures) -> Finished:
     closing = close(compose)
     wait_for_end(compose, HUB, seconds=60)
     verified = verify_logs(cluster)
-    figures.note("everything after the preparation", f"{time.monotonic() - cluster.began:.1f} s")
     return Finished(cluster, opened, closing, verified)
 
 

@@ -24,7 +24,7 @@ def interrupted(folders: Folders) -> Iterator[Cluster]:
     compose = Compose(f"mpcseg-restarts-{os.getpid()}", folders.root)
     try:
         compose("up", "-d", HUB, NOTARY, *PARTIES[:-1])
-        yield Cluster(compose, folders, 0.0)
+        yield Cluster(compose, folders)
     finally:
         compose("down", "--volumes", "--timeout", "5")
 
