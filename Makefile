@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 FUZZ_SECONDS ?= 60
-FAULTS ?= survives
+FAULTS ?= survives or drawn_once
 
 # The container image. BASE is a name, NAME@sha256:… or the sha256:… of an image on this machine.
 IMAGE ?= mpcseg:latest
@@ -52,6 +52,7 @@ fuzz: $(STAMP)  ## fuzz every parser of foreign bytes and a running node, FUZZ_S
 
 faults: $(STAMP)  ## kill, stop, freeze, cut off and fill every node in every phase (root; about an hour)
 	$(BIN)/python -m pytest tests/faults -n $(JOBS) -k '$(FAULTS)'
+	MPCSEG_ALL_BLOWS=1 $(BIN)/python -m pytest tests/nodes/test_restarts.py tests/nodes/test_key_recovery.py
 
 soak: $(STAMP)  ## twenty studies in a row on one compute node, with random faults (root)
 	$(BIN)/python -m pytest tests/soak -s

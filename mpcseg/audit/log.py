@@ -25,12 +25,18 @@ from mpcseg.study.closing import now
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 
-_DIGITS = 16
+LOG_DIGITS = 16
+"""Of an agreement's digest, in the names of what is kept of its study."""
 
 
 def log_path(folder: Path, spec: StudySpec, role: NodeRole, organisation: str) -> Path:
     """Where a node's log of an agreement stands; it survives the study."""
-    return folder / f"audit-{spec.digest[:_DIGITS]}-{role}-{organisation}.sqlite"
+    return folder / log_name(spec, role, organisation)
+
+
+def log_name(spec: StudySpec, role: NodeRole, organisation: str) -> str:
+    """The file name of a node's log of an agreement; any organisation's for ``*``."""
+    return f"audit-{spec.digest[:LOG_DIGITS]}-{role}-{organisation}.sqlite"
 
 
 class AuditLog:

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import hmac
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ from mpcseg.audit.checkpoint import card_in_role, verify_checkpoint
 from mpcseg.audit.merkle import HASH_BYTES, Tree, leaf_hash
 from mpcseg.audit.records import (
     LONGEST_ENTRY,
+    Began,
     Checkpoint,
     Entry,
     NodeRole,
+    StudyEnded,
     parse_entry,
 )
 from mpcseg.errors import EvidenceError, LogError
@@ -130,6 +133,17 @@ def read_log(path: Path, spec: StudySpec) -> LogFile:
     for head in heads:
         _verify_head(found, head, spec)  # 5
     return found
+
+
+def has_open_run(entries: Iterable[Entry]) -> bool:
+    """Whether a run of the study was begun and has not ended; only a compute node's log has ends."""
+    is_open = False
+    for entry in entries:
+        if isinstance(entry.record, Began) and not entry.record.resumes:
+            is_open = True
+        elif isinstance(entry.record, StudyEnded):
+            is_open = False
+    return is_open
 
 
 def _verify_schema(path: Path, database: sqlite3.Connection) -> None:

@@ -95,7 +95,10 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
-    specs = [study_to_run(file, settings.policy) for file in settings.study]
+    specs = [
+        study_to_run(file, settings.policy, folder=settings.storage, role="compute")
+        for file in settings.study
+    ]
     own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.compute import serve_studies  # noqa: PLC0415  gRPC takes a while to import

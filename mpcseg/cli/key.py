@@ -106,7 +106,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     if trial_output is not None:
         verify_output_file(trial_output, made=settings.output)
-    spec = study_to_run(settings.study, settings.policy)
+    spec = study_to_run(settings.study, settings.policy, folder=settings.output, role="key")
     own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import

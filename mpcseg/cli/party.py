@@ -124,7 +124,9 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    spec = study_to_run(settings.study, settings.policy, settings.columns)
+    spec = study_to_run(
+        settings.study, settings.policy, settings.columns, folder=settings.audit, role="party"
+    )
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from mpcseg.audit.log import log_path
+from mpcseg.audit.log import LOG_DIGITS, log_path
 from mpcseg.errors import ConfigError, TruncatedStreamError, UnknownCertificateError
 from mpcseg.nodes.answering import Context
 from mpcseg.nodes.blob_calls import paced
@@ -23,8 +23,6 @@ from mpcseg.nodes.transport import AuthContext, Roster, presented
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.v1 import blob_pb2
 from mpcseg.wire.v1.compute_pb2 import DESCRIPTOR
-
-_DIGITS = 16
 
 CALLS = tuple(method.name for method in DESCRIPTOR.services_by_name["ComputeNode"].methods)
 
@@ -152,6 +150,6 @@ def study_folder(storage: Path, spec: StudySpec, *, is_alone: bool) -> Path:
     One study has the folder to itself, several have one each in it. A study stays where it was
     begun, also when the node is started again with more or fewer studies.
     """
-    own = storage / spec.digest[:_DIGITS]
+    own = storage / spec.digest[:LOG_DIGITS]
     began_alone = log_path(storage, spec, "compute", spec.compute.name).exists()
     return storage if not own.exists() and (is_alone or began_alone) else own

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mpcseg.audit.log import LOG_DIGITS
 from mpcseg.durable import on_disk, write_private
 from mpcseg.errors import StudyClosedError
 from mpcseg.study.closing import RECORD_BYTES, verify_record
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.spec import StudySpec
 
-_DIGITS = 16
-
 
 def ledger_path(storage: Path, spec: StudySpec) -> Path:
     """Return where the privacy ledger of an agreement stands; it survives the study."""
-    return storage / f"ledger-{spec.digest[:_DIGITS]}.json"
+    return storage / f"ledger-{spec.digest[:LOG_DIGITS]}.json"
 
 
 def record_path(storage: Path, spec: StudySpec) -> Path:
     """Return where the closing record of an agreement stands."""
-    return storage / f"closing-{spec.digest[:_DIGITS]}.json"
+    return storage / f"closing-{spec.digest[:LOG_DIGITS]}.json"
 
 
 def verify_not_closed(storage: Path, spec: StudySpec) -> None:

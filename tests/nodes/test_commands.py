@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from mpcseg.audit.log import AuditLog
+from mpcseg.audit.records import Began, StudyEnded
+from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.app import app
 from mpcseg.errors import (
     AgreementError,
@@ -92,6 +95,7 @@ def error(result: Result) -> MpcsegError:
 
 
 NODES = ["party", "key", "compute"]
+ORGANISATION = {"party": "alder", "key": "keeper", "compute": "hub"}
 
 
 def start(
@@ -152,6 +156,26 @@ def test_a_node_runs_no_agreement_that_is_not_in_order(
         tmp_path / "over.agreement", agreed(3, known=known, expires="2020-01-01"), known
     )
     assert refusal(over) is ExpiredError
+
+
+@pytest.mark.parametrize("role", NODES)
+def test_a_node_with_a_study_under_way_goes_on_after_the_last_day(
+    tmp_path: Path, known: dict[str, Identity], role: str
+) -> None:
+    spec = agreed(3, known=known, expires="2020-01-01")
+    over = write_study(tmp_path / "over.agreement", spec, known)
+    began = Began(version="1", tenseal="1", seal="4", parameter_set="p", parameter_digest="0" * 64)
+    with AuditLog(tmp_path, spec, known[ORGANISATION[role]], role) as log:
+        log.append(began)
+    assert study_to_run(over, None, folder=tmp_path, role=role) == spec
+    for other in set(NODES) - {role}:
+        with pytest.raises(ExpiredError):
+            study_to_run(over, None, folder=tmp_path, role=other)
+    if role == "compute":
+        with AuditLog(tmp_path, spec, known[ORGANISATION[role]], role) as log:
+            log.append(StudyEnded(reason="closed", record="0" * 64))
+        with pytest.raises(ExpiredError):
+            study_to_run(over, None, folder=tmp_path, role=role)
 
 
 def test_a_dry_run_shows_the_cohort_and_sends_nothing(
