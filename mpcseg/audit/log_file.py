@@ -136,7 +136,7 @@ def read_log(path: Path, spec: StudySpec) -> LogFile:
 
 
 def has_open_run(entries: Iterable[Entry]) -> bool:
-    """Whether a run of the study was begun and has not ended; only a compute node's log has ends."""
+    """Whether a run was begun and has not ended; only a compute node's log has ends."""
     is_open = False
     for entry in entries:
         if isinstance(entry.record, Began) and not entry.record.resumes:

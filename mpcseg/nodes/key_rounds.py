@@ -134,8 +134,7 @@ class KeyRounds:
         self._pay(request)
         tell_budget(self._progress, self._ledger, self._spec, index)
         names = [BlobName(BlobKind.RELEASE, round=index, item=i) for i in range(ready.count)]
-        with ThreadPoolExecutor(_DOWNLOADS, "download") as line:
-            blobs = list(line.map(self._fetch, names))
+        blobs = self._fetch_all(names)
         noise = self._intended(request, names, blobs).noise
         again = index in self._run.decrypted
         if not again:
@@ -207,6 +206,19 @@ class KeyRounds:
                     for part in missing:
                         line.send(names[part], blobs[part])
                 self._session.watcher.verify_running()
+
+    def _fetch_all(self, names: list[BlobName]) -> list[bytes]:
+        """Fetch several blobs, a few at a time."""
+        line = ThreadPoolExecutor(_DOWNLOADS, "download")
+        done = False
+        try:
+            blobs = list(line.map(self._fetch, names))
+            done = True
+        finally:
+            # Whoever stops this node does not wait for a line that may be down for hours: what is
+            # on its way ends with the channel.
+            line.shutdown(wait=done, cancel_futures=True)
+        return blobs
 
     def _fetch(self, name: BlobName) -> bytes:
         return self._session.client.download(name, self._checks.limit(name))

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from mpcseg.cli.audit_replay import print_replay
 from mpcseg.engine.evidence import MANIFEST_FILE
-from mpcseg.engine.round_secrets import SEED_FILE
+from mpcseg.engine.round_secrets import NOISE_FILE, SEED_FILE
 from mpcseg.errors import ConfigError, EvidenceError, ReplayError
 from mpcseg.nodes.blob_store import StudyFiles
 from mpcseg.nodes.planning import study_plan
@@ -109,13 +109,13 @@ def test_an_honest_study_passes_sampled_and_the_chance_to_miss_is_told(
 
 
 def test_the_plan_says_how_much_evidence_is_kept(finished: Finished) -> None:
-    """To the byte, but for manifests and seeds."""
+    """To the byte, but for manifests, seeds and noise."""
     root = StudyFiles(finished.storage).root
     kept = [
         path.stat().st_size
         for pattern in ("evidence/*/*", "releases/*", "key-*/hyperplane-*")
         for path in root.glob(pattern)
-        if path.name not in (MANIFEST_FILE, SEED_FILE)
+        if path.name not in (MANIFEST_FILE, NOISE_FILE, SEED_FILE)
     ]
     assert sum(kept) == study_plan(finished.nodes.spec).circuit.kept_bytes()
     assert sum(path.stat().st_size for path in root.glob("evidence/*/manifest.json")) < 50_000

@@ -285,8 +285,8 @@ OPERATIONS: list[Operation] = [
     (
         "a call with the session of another study",
         lambda b: b.watch(ALDER, Role.PARTY, session=b.foreign_session),
-        DuplicateNodeError,
-        "not the session",
+        NodeUnreachableError,  # as after a restart of the compute node: to be tried again
+        "has not joined",
     ),
     (
         "a call with the session of another organisation",

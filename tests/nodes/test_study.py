@@ -114,6 +114,9 @@ def test_what_the_compute_node_and_a_party_report_is_free_of_values(
         "listening": {"address"},
         "joined": {"node", "role", "anew", "compute"},
         "party_ready": {"node", "n_blocks"},
+        "phase": {"phase"},
+        "blob": {"link", "blob_kind", "n_bytes"},
+        "budget": {"index", "epsilon_spent", "epsilon_agreed"},
         "round": {"index", "round_kind", "releases", "seconds"},
     }
     key, *parties = ran.progress
