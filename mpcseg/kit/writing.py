@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
-import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mpcseg.durable import write_whole
 from mpcseg.errors import OutputError
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -60,7 +59,7 @@ def _write(files: Mapping[Path, bytes], *, force: bool) -> None:
                 _verify_free(path, made)
         for path, made in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, made)
+            write_whole(path, made, 0o644)
     except OSError as error:
         raise OutputError(
             f"the kit cannot be written to {error.filename}: {error.strerror or 'unknown reason'}",
@@ -74,19 +73,3 @@ def _verify_free(path: Path, made: bytes) -> None:
             f"{path} exists already, and holds something else than this kit",
             "Choose another folder, or give --force to replace the kit's files.",
         )
-
-
-def _replace(path: Path, made: bytes) -> None:
-    """A reader finds the whole file, old or new; a symbolic link is replaced, not followed."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb"
-        ) as file:
-            file.write(made)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

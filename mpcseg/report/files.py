@@ -6,11 +6,11 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mpcseg.durable import write_whole
 from mpcseg.errors import OutputError
 from mpcseg.privacy.release import significant
 
@@ -48,7 +48,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name beside ``path``, then rename it into place.
+    """Write UTF-8 text; a reader finds the whole file, old or new.
 
     Only this user may read the file, and the folder where it had to be made.
 
@@ -57,16 +57,7 @@ def write_text(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, text.encode(), 0o600)
     except OSError as error:
         raise _unwritable(path, error.strerror or "unknown reason") from None
 

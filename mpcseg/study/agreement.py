@@ -11,9 +11,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, NoReturn
 
 import rfc8785
 
+from mpcseg.durable import write_whole
 from mpcseg.errors import AgreementError, ConfigError, ExpiredError, MpcsegError, SignatureError
 from mpcseg.study.card import NODE_NAME, PublicCard, to_text, verify_signature
 from mpcseg.study.certificate import load_certificate, verify_certificate
@@ -329,17 +328,8 @@ def write_agreement(agreement: Agreement, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(agreement.canonical)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(path, agreement.canonical)
     except OSError as error:
         raise ConfigError(
             f"the agreement {path} cannot be written: {error.strerror or 'unknown reason'}",
