@@ -9,6 +9,7 @@ import copy
 import functools
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -77,7 +78,12 @@ def snapshot(state: StudyState) -> Snapshot:
 
 
 class Onlooker:
-    """Looks at the compute node's state after each of its operations and each entry of its log."""
+    """Looks at the compute node's state around each operation and after each entry of its log.
+
+    In the node's event loop alone: there, log and state change together. Other threads of the node
+    append too, and would see a state on its way: what they have written, the loop's next operation
+    finds, and the state that it begins with is that of all these lengths.
+    """
 
     OPERATIONS = (
         *("enter", "forget", "publish_keys", "commit", "open_round", "release"),
@@ -87,11 +93,17 @@ class Onlooker:
     def __init__(self) -> None:
         self.seen: list[tuple[int, Snapshot]] = []
         self._state: StudyState | None = None
+        self._log: AuditLog | None = None
+        self._loop: int | None = None
         self._size = 0
 
-    def _look(self) -> None:
-        if self._state is not None:
-            self.seen.append((self._size, snapshot(self._state)))
+    def _look(self, *, since: bool = False) -> None:
+        if self._state is None or self._log is None:
+            return
+        size, seen = len(self._log), snapshot(self._state)
+        first = self._size + 1 if since else size
+        self.seen += [(length, seen) for length in range(first, size + 1)]
+        self._size = size
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -106,8 +118,9 @@ class Onlooker:
         original = getattr(StudyState, name)
 
         def operation(state: StudyState, *arguments: Any) -> Any:
+            self._state, self._loop = state, threading.get_ident()
+            self._look(since=True)
             outcome = original(state, *arguments)
-            self._state = state
             self._look()
             return outcome
 
@@ -119,8 +132,9 @@ class Onlooker:
         def append(log: AuditLog, *records: Any) -> None:
             original(log, *records)
             if log._role == "compute":
-                self._size = len(log)
-                self._look()
+                self._log = log
+                if threading.get_ident() == self._loop:
+                    self._look()
 
         return append
 
@@ -137,8 +151,8 @@ class FinishedStudy:
         known: to the key node alone.
         logs: the folder of the nodes' structured logs, named "role-organisation.log".
         metrics: what each of them counted, by the same names.
-        snapshots: of the compute node's state, after each of its operations and each entry of its
-            log: how long the log was, and the state.
+        snapshots: of the compute node's state, as the `Onlooker` saw it: how long the log was, and
+            the state.
     """
 
     nodes: Nodes
