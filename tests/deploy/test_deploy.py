@@ -108,6 +108,15 @@ def test_a_service_is_started_with_options_that_exist(role: str) -> None:
     assert values(unit(role), "LoadCredential") == ["passphrase:/etc/mpcseg/%i/passphrase"]
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_what_services_and_pods_write_for_collectors_has_no_value_in_it(role: str) -> None:
+    (command,) = values(unit(role), "ExecStart")
+    (container,) = workloads()[role]["spec"]["template"]["spec"]["containers"]
+    for arguments in (command.split(), container["args"]):
+        assert arguments[-2:] == ["--log-file", "-"]
+        assert "--progress" not in arguments
+
+
 def verify_options(arguments: list[str]) -> None:
     """Check that `mpcseg ROLE VERB` has every option that is given to it."""
     shown = subprocess.run(
