@@ -77,8 +77,9 @@ def serve(  # noqa: PLR0913  each is an option of the command line
 
     The compute node is the only one that others dial. It holds ciphertexts and public evaluation
     keys, refuses secret keys, and must not be run by whoever runs the key node. Everything is
-    deleted when the study is closed (`mpcseg study close`), when the agreed retention ends, or when
-    this command is stopped; the privacy ledger and a signed closing record stay.
+    deleted when the study is closed (`mpcseg study close`) or the agreed retention ends; the
+    privacy ledger, the audit log and a signed closing record stay. A node that was stopped keeps it
+    all, and goes on when the same command is given again.
     """
     options = {
         "study": study,
