@@ -55,8 +55,6 @@ from mpcseg.wire.events import (
 )
 from mpcseg.wire.names import BlobKind, BlobName
 
-__all__ = ["LEDGER_FILE", "run_key"]
-
 _LAST_LOOK_SECONDS = 5.0
 """For a compute node that may still have the results of a run that is over."""
 

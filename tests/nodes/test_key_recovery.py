@@ -21,7 +21,8 @@ from mpcseg.audit.records import (
     SecretKeyDestroyed,
 )
 from mpcseg.errors import RecoveryError, StudyAbortedError
-from mpcseg.nodes.key import LEDGER_FILE, run_key
+from mpcseg.nodes.key import run_key
+from mpcseg.nodes.key_rounds import LEDGER_FILE
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.requests import fetch_results

@@ -21,7 +21,7 @@ from mpcseg.errors import (
     ProtocolError,
     SignatureError,
 )
-from mpcseg.nodes.key import LEDGER_FILE
+from mpcseg.nodes.key_rounds import LEDGER_FILE
 from mpcseg.reference.rounds import ADMISSION_RULES
 from mpcseg.study.identity import Identity
 from mpcseg.wire import conversions as convert

@@ -16,7 +16,8 @@ from mpcseg.ckks.parameters import BOTTOM_PRIMES, ParameterSet
 from mpcseg.ckks.serialization import ciphertext_bytes, pack_residues
 from mpcseg.engine import release_scales
 from mpcseg.errors import BlobTooLargeError, MalformedBlobError, MpcsegError, ProtocolError
-from mpcseg.nodes.key import LEDGER_FILE, run_key
+from mpcseg.nodes.key import run_key
+from mpcseg.nodes.key_rounds import LEDGER_FILE
 from mpcseg.nodes.planning import plan_of, study_plan
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.reference.rounds import ADMISSION_RULES

@@ -107,7 +107,7 @@ class KeyNode:
 
     @property
     def ledger_file(self) -> Path:
-        return self.output / key.LEDGER_FILE
+        return self.output / key_rounds.LEDGER_FILE
 
     def run_round(self) -> np.ndarray:
         """Run the round as a process would: with what an earlier one has left."""
