@@ -85,6 +85,11 @@ class BlobStore(StudyFiles):
             *map(self.folder, owners),
         )
 
+    @staticmethod
+    def is_in_use(storage: Path) -> bool:
+        """Whether a study that is not over has files in a folder."""
+        return any((storage / name).exists() for name in (_STUDY, _LEAVING))
+
     def begin(self) -> None:
         """Begin a study with nothing; what is left of one that has ended is removed.
 

@@ -113,7 +113,10 @@ def open_study(
             if restore_ledger(ledger, log.earlier):
                 ledger.save(ledger_path(storage, spec))
                 progress.message("rounds that the privacy ledger did not know are entered again")
-            ledger.run = len(log) if run is None else run.number
+            if run is None:
+                ledger.begin_run(len(log))
+            else:
+                ledger.run = run.number
             study = HostedStudy(
                 spec,
                 identity,

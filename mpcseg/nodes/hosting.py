@@ -18,6 +18,7 @@ from mpcseg.audit.log import LOG_DIGITS, log_path
 from mpcseg.errors import ConfigError, TruncatedStreamError, UnknownCertificateError
 from mpcseg.nodes.answering import Context
 from mpcseg.nodes.blob_calls import paced
+from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.servicer import ComputeServicer
 from mpcseg.nodes.transport import AuthContext, Roster, presented
 from mpcseg.study.spec import StudySpec
@@ -152,4 +153,6 @@ def study_folder(storage: Path, spec: StudySpec, *, is_alone: bool) -> Path:
     """
     own = storage / spec.digest[:LOG_DIGITS]
     began_alone = log_path(storage, spec, "compute", spec.compute.name).exists()
-    return storage if not own.exists() and (is_alone or began_alone) else own
+    # What another study has left there is the other study's: a new one would remove it.
+    is_free = is_alone and not BlobStore.is_in_use(storage)
+    return storage if not own.exists() and (is_free or began_alone) else own

@@ -14,7 +14,7 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import BlocksCommitted, KeysVouched
 from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import Block, pack_blocks
-from mpcseg.errors import KeyFingerprintError, SignatureError
+from mpcseg.errors import KeyFingerprintError, ProtocolError, SignatureError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
@@ -109,6 +109,7 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
         ):
             sender = _Sender(spec, session, course, progress)
             if session.joined.committed:
+                _verify_own_word(log)
                 progress.message("this party's blocks are complete already; waiting for the end")
             else:
                 if resumes:
@@ -140,6 +141,21 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
         n_without_consent=cohort.n_without_consent,
         n_opted_out=cohort.n_opted_out,
     )
+
+
+def _verify_own_word(log: AuditLog) -> None:
+    """Check that this node has committed the blocks that the compute node calls complete.
+
+    Raises:
+        ProtocolError: its log has no word of it; what stands there in its name is somebody else's.
+    """
+    if not any(isinstance(entry.record, BlocksCommitted) for entry in log.earlier):
+        raise ProtocolError(
+            "the compute node says that this party's blocks are complete, and this node's audit "
+            "log does not",
+            "If the log was lost, put it back. Otherwise ask whose blocks those are, and do not go "
+            "on.",
+        )
 
 
 def prepare(

@@ -97,6 +97,20 @@ class Ledger:
         """
         self._verify(self._plan.study_rho, "another run of this study")
 
+    def begin_run(self, number: int) -> None:
+        """Spend for a new run from here on.
+
+        Raises:
+            ConfigError: a later run, or one of this number, has spent before: the log whose entries
+                number the runs was cut or lost, and its rounds would pass for paid.
+        """
+        if any(entry.run >= number for entry in self._entries):
+            raise ConfigError(
+                "the privacy ledger knows of runs that the audit log beside it does not",
+                "Put the log back as this node left it; without it, agree on the study anew.",
+            )
+        self.run = number
+
     def spending(self, index: int) -> Spending | None:
         """What this run has paid for a round; None if it has not."""
         own = (entry for entry in self._entries if (entry.run, entry.index) == (self.run, index))

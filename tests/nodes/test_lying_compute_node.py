@@ -46,6 +46,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self._attestation = attestation
         self._public_key = public_key
         self._first = first
+        self.says_committed = False
         self._committed = threading.Event()
         self.study = ""
         self.log: AuditLog | None = None
@@ -54,7 +55,9 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
 
     def Join(self, request: Any, context: Any) -> session_pb2.JoinReply:  # noqa: N802  named by the .proto
         self.study = self.study or request.study_digest
-        return session_pb2.JoinReply(session="session", study_digest=self.study)
+        return session_pb2.JoinReply(
+            session="session", study_digest=self.study, committed=self.says_committed
+        )
 
     def Watch(self, request: Any, context: Any) -> Iterator[event_pb2.StudyEvent]:  # noqa: N802
         events = [*self._first, KeysReady(self._attestation)]
@@ -197,6 +200,17 @@ def test_a_key_node_signature_moved_to_another_key_is_refused(
     digest = hashlib.sha256(own.public_key).digest()
     moved = KeyAttestation(digest, material.attestation().signature)
     assert_refused(nodes, Liar(moved, own.public_key))
+
+
+def test_blocks_that_this_party_never_sent_are_not_its_own(
+    nodes: Nodes, material: Material
+) -> None:
+    """A compute node could otherwise use blocks of its own making in a party's name."""
+    liar = Liar(material.attestation(), material.public_key)
+    liar.says_committed = True
+    with pytest.raises(ProtocolError, match="this node's audit log does not"):
+        take_part(nodes, liar)
+    assert liar.n_uploads == 0
 
 
 STEERING = "\x1b[2J\x1b]0;owned\x07"
