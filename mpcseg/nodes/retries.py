@@ -103,9 +103,9 @@ class Retries:
         def give_up(_: tenacity.RetryCallState) -> T:
             raise NodeUnreachableError(
                 f"the compute node at {self._address} does not answer: {reason}",
-                "Is it running, and are address and firewall right? A node that is started again "
-                "with the same command goes on where it was. Once a study is closed, its compute "
-                "node has ended for good; the closing record says so.",
+                "Is `mpcseg compute serve` running there, and are address and firewall right? A "
+                "node that is started again with the same command goes on where it was. Once a "
+                "study is closed, its compute node has ended for good; the closing record says so.",
             )
 
         retrying = tenacity.Retrying(
