@@ -121,8 +121,8 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
 
         try:
             if not start.resumes:
-                ledger.begin_run(start.run.number)
                 ledger.verify_study_affordable()
+                ledger.begin_run(start.run.number)
         except BudgetError as error:
             return look_for_the_end(error)
         try:
