@@ -28,13 +28,12 @@ from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
-from mpcseg.nodes.records import ledger_path, verify_not_closed, write_record
+from mpcseg.nodes.records import ledger_path, open_ledger, verify_not_closed, write_record
 from mpcseg.nodes.resume import (
     Resumed,
     Run,
     end_record,
     rebuild,
-    restore_ledger,
     run_to_resume,
 )
 from mpcseg.nodes.rounds import RoundRunner
@@ -109,10 +108,9 @@ def open_study(
             run = run_to_resume(log.earlier)
             if run is None or not run.end_decided:
                 verify_not_closed(storage, spec)
-            ledger = Ledger.load(ledger_path(storage, spec), plan.noise, spec.digest)
-            if restore_ledger(ledger, log.earlier):
-                ledger.save(ledger_path(storage, spec))
-                progress.message("rounds that the privacy ledger did not know are entered again")
+            ledger = open_ledger(
+                ledger_path(storage, spec), plan.noise, spec, log.earlier, progress
+            )
             if run is None:
                 ledger.begin_run(len(log))
             else:

@@ -38,7 +38,7 @@ from mpcseg.nodes.key_schedule import schedule_of
 from mpcseg.nodes.key_screen import show_round
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
-from mpcseg.nodes.resume import restore_ledger
+from mpcseg.nodes.records import open_ledger
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.session import StudySession, study_session
 from mpcseg.nodes.summary import KeySummary
@@ -97,11 +97,9 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
         NodeError: the study cannot go on; says why.
     """
     verify_identity(spec, identity, Role.KEY)
-    ledger = Ledger.load(_folder(output) / LEDGER_FILE, study_plan(spec).noise, spec.digest)
+    ledger_file, noise = _folder(output) / LEDGER_FILE, study_plan(spec).noise
     with AuditLog(output, spec, identity, "key") as log:
-        if restore_ledger(ledger, log.earlier):
-            ledger.save(output / LEDGER_FILE)
-            progress.message("rounds that the privacy ledger did not know are entered again")
+        ledger = open_ledger(ledger_file, noise, spec, log.earlier, progress)
         start = start_of(spec, identity, output, log.earlier, keeps=keeps_recovery)
 
         def take_part(start: Start, patience: float = patience) -> KeySummary:

@@ -1,15 +1,22 @@
-"""What the compute node keeps of a study for longer than its ciphertexts: ledger, closing record.
+"""What a node keeps of a study for longer than its ciphertexts: ledger, closing record.
 
-Runs on: compute node. Both are named after the agreement, so that a folder can serve many studies.
+Runs on: compute node, which names both after the agreement, so that a folder can serve many
+studies; of the ledger also the key node.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpcseg.audit.log import LOG_DIGITS
+from mpcseg.audit.records import Entry
 from mpcseg.durable import on_disk, write_private
 from mpcseg.errors import StudyClosedError
+from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.resume import restore_ledger
+from mpcseg.privacy.budget import NoisePlan
+from mpcseg.privacy.ledger import Ledger
 from mpcseg.study.closing import RECORD_BYTES, verify_record
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.spec import StudySpec
@@ -18,6 +25,30 @@ from mpcseg.study.spec import StudySpec
 def ledger_path(storage: Path, spec: StudySpec) -> Path:
     """Return where the privacy ledger of an agreement stands; it survives the study."""
     return storage / f"ledger-{spec.digest[:LOG_DIGITS]}.json"
+
+
+def open_ledger(
+    path: Path, noise: NoisePlan, spec: StudySpec, earlier: Sequence[Entry], progress: Progress
+) -> Ledger:
+    """Read a node's privacy ledger, and enter what its log has paid and the ledger does not know.
+
+    Args:
+        path: of the ledger.
+        noise: of the study.
+        spec: the study.
+        earlier: entries of this node's own log.
+        progress: told where the ledger was behind.
+
+    Raises:
+        ConfigError: the file is no ledger, or belongs to another agreement.
+        LogError: a round was paid for that was never opened.
+        StorageError: it cannot be written.
+    """
+    ledger = Ledger.load(path, noise, spec.digest)
+    if restore_ledger(ledger, earlier):
+        ledger.save(path)
+        progress.message("rounds that the privacy ledger did not know are entered again")
+    return ledger
 
 
 def record_path(storage: Path, spec: StudySpec) -> Path:
