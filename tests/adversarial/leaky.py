@@ -64,9 +64,13 @@ def add_field(content: dict[str, bytes]) -> None:
     inner = Connection.call
 
     def call(self: Connection, method: Any, request: Any, *arguments: Any) -> Any:
-        if isinstance(request, Message) and "value" in content:
-            request.MergeFromString(_field(content["value"]))
-        return inner(self, method, request, *arguments)
+        def leaking() -> Any:
+            message = request() if callable(request) else request
+            if isinstance(message, Message) and "value" in content:
+                message.MergeFromString(_field(content["value"]))
+            return message
+
+        return inner(self, method, leaking, *arguments)
 
     Connection.call = call  # type: ignore[method-assign, assignment]
 

@@ -47,7 +47,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         self._public_key = public_key
         self._first = first
         self.says_committed = False
-        self._committed = threading.Event()
+        self.committed = threading.Event()
         self.study = ""
         self.log: AuditLog | None = None
         self.n_uploads = 0
@@ -64,7 +64,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         for number, event in enumerate(events, start=1):
             yield convert.event_to_wire(number, event, self.study)
         while context.is_active():
-            if self._committed.wait(0.1):
+            if self.committed.wait(0.1):
                 last = (AllPartiesReady(1), ResultsReady())
                 for number, event in enumerate(last, start=len(events) + 1):
                     yield convert.event_to_wire(number, event, self.study)
@@ -86,7 +86,7 @@ class Liar(compute_pb2_grpc.ComputeNodeServicer):
         return blob_pb2.UploadReply(study_digest=self.study)
 
     def Commit(self, request: Any, context: Any) -> round_pb2.CommitReply:  # noqa: N802
-        self._committed.set()
+        self.committed.set()
         return round_pb2.CommitReply(study_digest=self.study)
 
     def GetCheckpoint(self, request: Any, context: Any) -> audit_pb2.GetCheckpointReply:  # noqa: N802
@@ -208,6 +208,7 @@ def test_blocks_that_this_party_never_sent_are_not_its_own(
     """A compute node could otherwise use blocks of its own making in a party's name."""
     liar = Liar(material.attestation(), material.public_key)
     liar.says_committed = True
+    liar.committed.set()  # and the study goes on without it
     with pytest.raises(ProtocolError, match="this node's audit log does not"):
         take_part(nodes, liar)
     assert liar.n_uploads == 0
