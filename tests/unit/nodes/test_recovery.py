@@ -100,6 +100,19 @@ def test_nothing_of_it_can_be_read_in_the_files(tmp_path: Path) -> None:
         assert known not in content
 
 
+def test_folder_and_files_are_for_their_owner_only_also_where_the_folder_was_open(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "recovery"
+    folder.mkdir()
+    folder.chmod(0o755)
+    fill(kept(tmp_path))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == dict.fromkeys(modes, 0o600)
+    assert modes
+
+
 def test_no_two_sealings_are_alike(tmp_path: Path) -> None:
     contents = []
     for _ in range(2):
