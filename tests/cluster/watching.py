@@ -35,7 +35,7 @@ def wait_for_event(
 
     def find() -> dict[str, Any] | None:
         for _, report in reports(compose, service):
-            if report.get("kind") == kind and facts.items() <= report["facts"].items():
+            if report.get("event") == kind and facts.items() <= report["facts"].items():
                 return report
         return None
 
@@ -46,7 +46,7 @@ def listening_after(compose: Compose, service: str) -> float:
     """Seconds from the start of a container to the moment when its node listens."""
     wait_for_event(compose, service, "listening", seconds=60)
     (when,) = (
-        when for when, report in reports(compose, service) if report.get("kind") == "listening"
+        when for when, report in reports(compose, service) if report.get("event") == "listening"
     )
     return (when - moment(compose.state(service)["State"]["StartedAt"])).total_seconds()
 
