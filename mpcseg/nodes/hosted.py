@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,9 +40,9 @@ from mpcseg.nodes.servicer import ComputeServicer
 from mpcseg.nodes.status import Narrator
 from mpcseg.nodes.storage_check import flaws, holds
 from mpcseg.nodes.study_course import Ending, Phase
-from mpcseg.nodes.study_rules import RoundOrder, StudyRules
+from mpcseg.nodes.study_rules import RoundOrder, study_rules
 from mpcseg.nodes.study_state import StudyState
-from mpcseg.nodes.summary import ComputeSummary
+from mpcseg.nodes.summary import ComputeSummary, PhaseClock
 from mpcseg.nodes.transport import Roster
 from mpcseg.nodes.upload_gate import UploadGate
 from mpcseg.privacy.ledger import Ledger, finite
@@ -277,7 +276,7 @@ class HostedStudy:
         Raises:
             StorageError, SuspendedError: this process has to stop; the study can go on later.
         """
-        state, self._clock = self.state, _Clock()
+        state, self._clock = self.state, PhaseClock()
         try:
             self._rounds.resume()
             await self._until(Phase.RESULTS)
@@ -428,52 +427,7 @@ class HostedStudy:
                 await asyncio.wait_for(self._changes.next(), _TICK_SECONDS)
 
 
-def study_rules(spec: StudySpec, plan: StudyPlan, max_blocks: int) -> StudyRules:
-    """What the agreement fixes for the order of a study."""
-    roster = Roster(spec)
-    return StudyRules(
-        study_digest=spec.digest,
-        parameter_digest=plan.digest,
-        compute=spec.compute.name,
-        key=roster.key,
-        parties=roster.parties,
-        n_features=spec.n_features,
-        n_clusters=spec.n_clusters,
-        n_rounds=spec.n_rounds,
-        signs=frozenset({plan.circuit.blunt, plan.circuit.sharp}),
-        max_blocks=max_blocks,
-        slot_ranges=plan.circuit.slot_ranges,
-        recipients=spec.recipients,
-        retention=spec.retention_days * _SECONDS_PER_DAY,
-    )
-
-
 def _seconds_since(time_: str) -> float:
     """Seconds since an entry was written, by this machine's clock; negative if it was set back."""
     written = datetime.strptime(time_, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     return (datetime.now(UTC) - written).total_seconds()
-
-
-class _Clock:
-    """When each phase of the study began, for this process."""
-
-    def __init__(self) -> None:
-        self._began = {Phase.KEYS: time.monotonic()}
-
-    def note(self, phase: Phase) -> None:
-        """Remember the moment of a new phase."""
-        self._began.setdefault(phase, time.monotonic())
-
-    def seconds(self) -> dict[str, float]:
-        """Return the length of each phase, and of all."""
-        names = {
-            Phase.KEYS: "keys",
-            Phase.BLOCKS: "collect",
-            Phase.ROUNDS: "rounds",
-            Phase.RESULTS: "results",
-        }
-        began = [*self._began.items()]
-        spans = {
-            names[phase]: later - start for (phase, start), (_, later) in itertools.pairwise(began)
-        }
-        return {**spans, "total": began[-1][1] - began[0][1]}

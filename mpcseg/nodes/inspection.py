@@ -12,11 +12,11 @@ from pathlib import Path
 from mpcseg.audit.log import log_path
 from mpcseg.audit.log_file import read_log
 from mpcseg.nodes.blob_store import StudyFiles
-from mpcseg.nodes.hosted import study_rules
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.resume import rebuild, restore_ledger, run_to_resume
 from mpcseg.nodes.storage_check import Flaw, flaws, holds, resting
+from mpcseg.nodes.study_rules import study_rules
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.study.spec import StudySpec

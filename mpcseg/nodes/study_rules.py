@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.errors import BlobTooLargeError, ParameterMismatchError, ProtocolError
+from mpcseg.nodes.planning import StudyPlan
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.spec import StudySpec
 from mpcseg.wire.conversions import PROTOCOL_VERSION
 from mpcseg.wire.names import BlobKind, BlobName
 
@@ -22,6 +24,7 @@ BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE)
 FIRST_KINDS: tuple[RoundKind, ...] = ("admission", "moments")
 """How the rounds of every study begin; nothing else comes before, and neither comes again."""
 
+_SECONDS_PER_DAY = 86_400.0
 SAME_STUDY = (
     "All nodes must have the same agreement. Compare the digest that `mpcseg study show FILE` "
     "shows."
@@ -220,3 +223,22 @@ def block_names(n_blocks: int, n_features: int) -> list[BlobName]:
 def manifest_of(digests: Sequence[bytes]) -> bytes:
     """Return the SHA-256 over digests in manifest order."""
     return hashlib.sha256(b"".join(digests)).digest()
+
+
+def study_rules(spec: StudySpec, plan: StudyPlan, max_blocks: int) -> StudyRules:
+    """What the agreement fixes for the order of a study."""
+    return StudyRules(
+        study_digest=spec.digest,
+        parameter_digest=plan.digest,
+        compute=spec.compute.name,
+        key=Caller(spec.key.name, Role.KEY),
+        parties=tuple(Caller(card.name, Role.PARTY) for card in spec.parties),
+        n_features=spec.n_features,
+        n_clusters=spec.n_clusters,
+        n_rounds=spec.n_rounds,
+        signs=frozenset({plan.circuit.blunt, plan.circuit.sharp}),
+        max_blocks=max_blocks,
+        slot_ranges=plan.circuit.slot_ranges,
+        recipients=spec.recipients,
+        retention=spec.retention_days * _SECONDS_PER_DAY,
+    )

@@ -6,10 +6,13 @@ bytes. ``dataclasses.asdict`` makes them ready for JSON.
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 from mpcseg.nodes.progress import Progress, SilentProgress
+from mpcseg.nodes.study_course import Phase
 from mpcseg.study.schedule import StudyResult
 
 
@@ -114,3 +117,28 @@ class Traffic:
     def by_link(self) -> dict[str, dict[str, int]]:
         """Return the counts."""
         return {link: dict(kinds) for link, kinds in self._links.items()}
+
+
+class PhaseClock:
+    """When each phase of the study began, for this process of the compute node."""
+
+    def __init__(self) -> None:
+        self._began = {Phase.KEYS: time.monotonic()}
+
+    def note(self, phase: Phase) -> None:
+        """Remember the moment of a new phase."""
+        self._began.setdefault(phase, time.monotonic())
+
+    def seconds(self) -> dict[str, float]:
+        """Return the length of each phase, and of all."""
+        names = {
+            Phase.KEYS: "keys",
+            Phase.BLOCKS: "collect",
+            Phase.ROUNDS: "rounds",
+            Phase.RESULTS: "results",
+        }
+        began = [*self._began.items()]
+        spans = {
+            names[phase]: later - start for (phase, start), (_, later) in itertools.pairwise(began)
+        }
+        return {**spans, "total": began[-1][1] - began[0][1]}

@@ -27,7 +27,6 @@ from mpcseg.audit.records import (
 from mpcseg.cli.app import app
 from mpcseg.errors import LogError, StorageError
 from mpcseg.nodes.blob_store import BlobStore, StudyFiles
-from mpcseg.nodes.hosted import study_rules
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.resume import (
@@ -42,6 +41,7 @@ from mpcseg.nodes.resume import (
 from mpcseg.nodes.roles import MAX_BLOCKS, Caller, Role
 from mpcseg.nodes.storage_check import flaws, holds
 from mpcseg.nodes.study_course import Ending, Phase
+from mpcseg.nodes.study_rules import study_rules
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.study.closing import SignedRequest
