@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,18 +13,15 @@ from mpcseg.wire.names import BlobName
 _WAITING_BLOBS = 4
 """Encrypted blobs that wait for the line; more would only take memory."""
 
-_AT_ONCE = 3
-"""Blobs on their way at a time: each costs round trips, in which the line would lie idle."""
-
 
 class UploadLine:
-    """Sends blobs in threads of its own, a few at a time. Party and key node.
+    """Sends blobs one after the other in a thread of its own. Party and key node.
 
     A failed upload is raised by the next ``send``, or at the end of the block.
 
     Args:
         client: the compute node.
-        on_sent: called after each blob, one call at a time, with the seconds it took.
+        on_sent: called in the thread after each blob, with the seconds it took.
     """
 
     def __init__(
@@ -34,21 +30,18 @@ class UploadLine:
         self._client = client
         self._on_sent = on_sent
         self._waiting: deque[Future[None]] = deque()
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "upload")
-        self._telling = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "upload")
 
     def send(self, name: BlobName, blob: bytes) -> None:
         """Queue a blob; waits while the queue is full."""
-        self._waiting.append(self._threads.submit(self._upload, name, blob))
+        self._waiting.append(self._thread.submit(self._upload, name, blob))
         while len(self._waiting) > _WAITING_BLOBS:
             self._waiting.popleft().result()
 
     def _upload(self, name: BlobName, blob: bytes) -> None:
         began = time.monotonic()
         self._client.upload(name, blob)
-        seconds = time.monotonic() - began
-        with self._telling:
-            self._on_sent(seconds)
+        self._on_sent(time.monotonic() - began)
 
     def __enter__(self) -> UploadLine:
         return self
@@ -60,4 +53,4 @@ class UploadLine:
                 self._waiting.popleft().result()
         finally:
             # What is on its way may take hours where the line is down; it ends with the channel.
-            self._threads.shutdown(wait=kind is None, cancel_futures=True)
+            self._thread.shutdown(wait=kind is None, cancel_futures=True)
