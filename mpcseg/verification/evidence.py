@@ -24,6 +24,7 @@ from mpcseg.audit.records import (
 )
 from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.study.agreement import Agreement
+from mpcseg.study.renewal import RENEWAL_SUFFIX
 from mpcseg.study.spec import StudySpec
 
 R = TypeVar("R", bound=Record)
@@ -45,6 +46,7 @@ class Evidence:
         ledgers: privacy ledgers that were found.
         closing: the closing record's file; None where there is none.
         storage: a folder of the compute node to be searched for secret keys; None for none.
+        renewals: renewals of certificates that were found, of this study or others.
     """
 
     agreement: Agreement
@@ -54,6 +56,7 @@ class Evidence:
     ledgers: tuple[Path, ...] = ()
     closing: Path | None = None
     storage: Path | None = None
+    renewals: tuple[Path, ...] = ()
 
     @property
     def spec(self) -> StudySpec:
@@ -123,6 +126,7 @@ def collect(
     places = list(places)
     digits, others = agreement.spec.digest[:16], 0
     found = Evidence(agreement, closing=closing, storage=storage)
+    renewals: list[Path] = []
     ledgers, closings = [], [closing] if closing else []
     for path in _files(places):
         if path.name.startswith(f"audit-{digits}-") and path.suffix == ".sqlite":
@@ -131,13 +135,16 @@ def collect(
             ledgers.append(path)
         elif path.name == f"closing-{digits}.json":
             closings.append(path)
+        elif path.suffix == RENEWAL_SUFFIX:
+            renewals.append(path)
         elif path.name.startswith("audit-") and path.suffix == ".sqlite":
             others += 1
         elif path in places:
             raise EvidenceError(
                 f"{path} is by its name no log, ledger or closing record of this study",
-                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, and "
-                f"closing-{digits}.json. Keep the names that the nodes gave; or use --closing.",
+                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, "
+                f"closing-{digits}.json, and …{RENEWAL_SUFFIX} for renewals. Keep the names that "
+                "the nodes gave; or use --closing.",
             )
     if not found.logs and not found.broken:
         raise EvidenceError(
@@ -153,6 +160,7 @@ def collect(
         tuple(ledgers),
         next(iter(closings), None),
         storage,
+        tuple(renewals),
     )
 
 

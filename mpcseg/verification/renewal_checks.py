@@ -8,7 +8,7 @@ from __future__ import annotations
 from mpcseg.audit.log_file import LogFile
 from mpcseg.audit.records import CertificateUsed, RenewalTaken
 from mpcseg.errors import AuditError
-from mpcseg.study.renewal import Renewal, load_renewal, renewed
+from mpcseg.study.renewal import load_renewal, renewed
 from mpcseg.study.versions import FIRST, Version
 from mpcseg.verification.evidence import Evidence, NotThereError
 
@@ -22,26 +22,23 @@ def renewals_are_signed(evidence: Evidence) -> str:
     3. The compute node admits a new certificate of an organisation only after it has taken the
        renewal that brings it, and goes back to no older one.
     """
-    found = {path: load_renewal(path) for path in evidence.renewals}
-    own = {
-        one.terms.digest: one for one in found.values() if one.terms.study == evidence.spec.digest
-    }
-    in_order = sorted(own.values(), key=_number)
+    found = [load_renewal(path) for path in evidence.renewals]
+    # Of several copies, the one with the most signatures: the others were on their way to it.
+    found.sort(key=lambda one: len(one.signatures))
+    own = {one.terms.digest: one for one in found if one.terms.study == evidence.spec.digest}
+    in_order = sorted(own.values(), key=lambda one: one.terms.version)
     versions = renewed(evidence.spec, in_order).versions  # 1
     given = {version.number: version for version in versions}
     missing = [number for log in evidence.logs.values() for number in _taken(log, given)]  # 2, 3
     if missing:
         raise NotThereError(
-            f"the nodes went by version {min(missing)} of the agreement, whose renewal was not given"
+            f"nodes went by version {min(missing)} of the agreement; its renewal was not given"
         )
+    _ = evidence.compute  # Without its log, nobody knows what it has admitted.
     if not versions:
         return "no certificate was renewed"
     said = (f"version {v.number} ({', '.join(v.certificates)})" for v in versions)
     return f"{', '.join(said)}: signed by all"
-
-
-def _number(renewal: Renewal) -> int:
-    return renewal.terms.version
 
 
 def _taken(log: LogFile, given: dict[int, Version]) -> list[int]:
