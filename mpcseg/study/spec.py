@@ -35,6 +35,9 @@ Array = npt.NDArray[np.float64]
 # spreadsheet.
 FeatureName = Annotated[str, StringConstraints(pattern=r"^\w.{0,63}$"), AfterValidator(showable)]
 
+AgreementDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""Of an agreement, by which everybody knows it."""
+
 # Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
 LARGEST_INTEGER = 2**53 - 1
 
@@ -240,6 +243,8 @@ class StudySpec(BaseModel):
         expires: the last day (UTC) on which the study may run.
         parameter_set: ``planned`` lets the planner choose; or a set's name.
         seed: of the key node's random choices (starting centroids), for a repeatable study.
+        former: digest of the agreement whose study this one follows: it starts from that study's
+            released centroids (`mpcseg.study.former`). None for a study of its own.
         compute: the organisation that runs the compute node.
         key: the organisation that runs the key node; never the same.
         parties: the organisations that bring records; the two above may be among them.
@@ -261,6 +266,7 @@ class StudySpec(BaseModel):
     expires: datetime.date
     parameter_set: Line = "planned"
     seed: int = Field(default=0, ge=0, le=LARGEST_INTEGER)
+    former: AgreementDigest | None = None
     compute: PublicCard
     key: PublicCard
     parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=_MOST_PARTIES)
