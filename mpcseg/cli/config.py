@@ -88,6 +88,7 @@ class NodeConfig(BaseModel):
     Attributes:
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
+        renewals: the renewals of certificates that everybody has signed, in order.
         patience: seconds to wait for a node that does not answer before giving up.
         log_file: where the node writes its log, one JSON object per line; ``-`` for standard
             output; None for none.
@@ -98,6 +99,7 @@ class NodeConfig(BaseModel):
 
     identity: Path
     policy: Path | None = None
+    renewals: Annotated[tuple[Path, ...], BeforeValidator(_several)] = ()
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
     log_file: Path | None = None
     metrics: ListenAddress | None = None
@@ -218,7 +220,7 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
         if file and is_file and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
-        if file and name == "study" and isinstance(value, list):
+        if file and name in {"study", "renewals"} and isinstance(value, list):
             data[name] = [file.parent / v if isinstance(v, str) else v for v in value]
     data.update({name: value for name, value in options.items() if value is not None})
     source = f"the configuration file {file}" if file else "the command line"

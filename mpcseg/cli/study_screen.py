@@ -23,7 +23,7 @@ def print_terms(spec: StudySpec, console: Console) -> None:
     console.print(_organisations(spec))
     console.print(_features(spec))
     console.print(_terms(spec))
-    for card in spec.organisations:
+    for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
         if end.date() < spec.expires:
             _line(

@@ -187,7 +187,7 @@ def seal_results(
     Raises:
         AgreementError: the identity is not that of the key node's organisation.
     """
-    if identity.card != spec.key.public:
+    if identity.card != spec.current_card(spec.key.name):
         raise AgreementError(
             f"'{identity.name}' does not run the key node of '{spec.name}' by this identity",
             "Results are signed with the identity whose card is in the agreement.",
