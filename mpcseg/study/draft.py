@@ -17,6 +17,7 @@ from typing import Any
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import load_card
 from mpcseg.study.documents import check, read_toml
+from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
 from mpcseg.study.spec import NO_NOISE_SENTENCE, StudySpec
 
 DEFAULT_DAYS = 90
@@ -60,6 +61,9 @@ class Draft:
     n_clusters: int = 4
     n_rounds: int = 8
     features: Sequence[DraftFeature] = EXAMPLE_FEATURES
+    profile_columns: Sequence[ProfileColumn] = ()
+    party_shares: bool = False
+    fairness_threshold: float = 0.8
     radius: float | None = None
     consent: tuple[str, str] | None = None
     epsilon: float | str = 1.0
@@ -191,6 +195,9 @@ def draft_text(draft: Draft, folder: Path) -> str:
         retention_days=_number(draft.retention_days),
         radius="# radius = 1.5" if draft.radius is None else f"radius = {_number(draft.radius)}",
         features="\n".join(_feature(feature) for feature in draft.features),
+        columns=_columns(draft.profile_columns),
+        party_shares="true" if draft.party_shares else "false",
+        threshold=_number(draft.fairness_threshold),
         off="" if draft.consent else "# ",
         column=_text(consent[0]),
         value=_text(consent[1]),
@@ -248,6 +255,27 @@ def _feature(feature: DraftFeature) -> str:
     )
 
 
+def _columns(columns: Sequence[ProfileColumn]) -> str:
+    return "\n".join(map(_column, columns)) if columns else _NO_COLUMNS
+
+
+def _column(column: ProfileColumn) -> str:
+    if isinstance(column, NumericColumn):
+        return _NUMERIC.format(
+            name=_text(column.name),
+            transform=_text(column.transform),
+            lower=_number(column.lower),
+            upper=_number(column.upper),
+        )
+    return _CATEGORY.format(
+        name=_text(column.name),
+        values=_texts(column.values),
+        other=_text(column.other),
+        unknown=_text(column.unknown),
+        protected="true" if column.protected else "false",
+    )
+
+
 def _most_records(number: int | None) -> str:
     return "# most_records = 5000" if number is None else f"most_records = {number}"
 
@@ -258,6 +286,35 @@ name = {name}
 transform = {transform}
 lower = {lower}
 upper = {upper}
+"""
+
+_NUMERIC = """\
+[[profile_columns]]
+name = {name}
+kind = "numeric"
+transform = {transform}
+lower = {lower}
+upper = {upper}
+"""
+
+_CATEGORY = """\
+[[profile_columns]]
+name = {name}
+kind = "category"
+values = {values}
+other = {other}
+unknown = {unknown}
+protected = {protected}
+"""
+
+_NO_COLUMNS = """\
+# [[profile_columns]]
+# name = "age_band"
+# kind = "category"
+# values = ["18-29", "30-49", "50 and more"]
+# other = "other"
+# unknown = ""
+# protected = true
 """
 
 _PARTY = """\
@@ -287,6 +344,9 @@ legal_basis = {legal_basis}
 n_clusters = {n_clusters}
 n_rounds = {n_rounds}
 
+# Whether sizes of segments are told by party as well, to everybody who receives the report.
+party_shares = {party_shares}
+
 # Of the starting centroids; the same seed starts in the same way.
 seed = {seed}
 
@@ -311,6 +371,18 @@ retention_days = {retention_days}
 # suits amounts and counts with a heavy tail; "identity" leaves values as they are.
 
 {features}
+# --- profile columns -----------------------------------------------------------------------
+# What is told of the segments beside the features: means and spreads of kind "numeric" (fields as
+# of a feature), shares of kind "category". A cell that holds none of the agreed values counts as
+# `other`, an empty one as `unknown`; where that is "", a table that has such a cell is refused.
+# Groups of protected columns are audited for fairness: is a group's share in a segment under
+# `threshold` (0.8 is the four-fifths rule) of its share of everybody? Columns spend a tenth of the
+# privacy budget, however many they are.
+
+{columns}
+[fairness]
+threshold = {threshold}
+
 # --- consent -------------------------------------------------------------------------------
 # Records whose column does not hold exactly this value, as text, take no part. Left out: every
 # record in a party's table takes part.

@@ -13,27 +13,34 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
-import numpy as np
-import numpy.typing as npt
 import rfc8785
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from mpcseg.reference.columns import ColumnLayout
+from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard
+from mpcseg.study.features import FeatureName, FeatureSpec
+from mpcseg.study.profile_columns import (
+    PARTY_COLUMN,
+    CategoryColumn,
+    Fairness,
+    NumericColumn,
+    ProfileColumn,
 )
 
-from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard, showable
-
-Array = npt.NDArray[np.float64]
-
-# Feature names become column headings, where a leading =, +, - or @ would be run as a formula by a
-# spreadsheet.
-FeatureName = Annotated[str, StringConstraints(pattern=r"^\w.{0,63}$"), AfterValidator(showable)]
+__all__ = [
+    "LARGEST_INTEGER",
+    "NO_NOISE_SENTENCE",
+    "Consent",
+    "FeatureName",
+    "FeatureSpec",
+    "PartyCard",
+    "Privacy",
+    "ReleaseTerms",
+    "StudySpec",
+    "from_document",
+]
 
 # Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
 LARGEST_INTEGER = 2**53 - 1
@@ -44,84 +51,19 @@ NO_NOISE_SENTENCE = (
 )
 """What an agreement without noise must say, word for word."""
 
-# Relative width of the transformed bounds under which rounding of a double would show.
-_LEAST_WIDTH = 1e-9
-
 # A radius is written down in decimals.
 _ROUNDING = 1e-9
 
 # Below, noise drowns everything; above, it is too little to speak of protection.
 _EPSILONS = (0.001, 20)
 
-_FORMAT = "mpcseg agreement 1"
+_FORMAT = "mpcseg agreement 2"
 
 _MOST_PARTIES = 100
+_MOST_COLUMNS = 100
+# Ciphertexts of a block are numbered.
+_MOST_VECTORS = 1000
 _MOST_ORGANISATIONS = _MOST_PARTIES + 2
-
-
-class FeatureSpec(BaseModel):
-    """One agreed feature: its name, transform and bounds.
-
-    Attributes:
-        name: the feature's name, and its column in a party's table unless the party maps it.
-        transform: applied before scaling; ``log1p`` for heavy-tailed amounts and counts.
-        lower: smallest value, in original units; what lies below is clipped.
-        upper: largest value, in original units; what lies above is clipped.
-    """
-
-    model_config = FROZEN
-
-    name: FeatureName
-    transform: Literal["identity", "log1p"] = "identity"
-    lower: float
-    upper: float
-
-    @model_validator(mode="after")
-    def _bounds_make_sense(self) -> Self:
-        if self.lower >= self.upper:
-            raise ValueError(
-                f"the lower bound ({self.lower:g}) is not below the upper bound ({self.upper:g})"
-            )
-        if self.transform == "log1p" and self.lower <= -1:
-            raise ValueError(f"log1p needs a lower bound above -1, not {self.lower:g}")
-        low, high = self._transformed_bounds
-        if high - low < _LEAST_WIDTH * max(abs(low), abs(high)):
-            raise ValueError("the bounds are too close together to tell values between them apart")
-        return self
-
-    def scale(self, values: npt.ArrayLike) -> Array:
-        """Original units to scaled space: transform, then min-max by the bounds to [-1, 1].
-
-        Args:
-            values: any shape, original units; where the transform is undefined the result is NaN.
-
-        Returns:
-            Same shape; not clipped, so that values outside the bounds land outside [-1, 1].
-        """
-        low, high = self._transformed_bounds
-        transformed = self._forward(np.asarray(values, dtype=np.float64))
-        return 2.0 * (transformed - low) / (high - low) - 1.0
-
-    def unscale(self, scaled: npt.ArrayLike) -> Array:
-        """Scaled space back to original units: the inverse of `scale`.
-
-        Args:
-            scaled: any shape.
-        """
-        low, high = self._transformed_bounds
-        transformed = (np.asarray(scaled, dtype=np.float64) + 1.0) / 2.0 * (high - low) + low
-        return np.expm1(transformed) if self.transform == "log1p" else transformed
-
-    def _forward(self, values: Array) -> Array:
-        if self.transform == "identity":
-            return values
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log1p(values)
-
-    @cached_property
-    def _transformed_bounds(self) -> tuple[float, float]:
-        low, high = self._forward(np.array([self.lower, self.upper]))
-        return float(low), float(high)
 
 
 class PartyCard(PublicCard):
@@ -233,6 +175,9 @@ class StudySpec(BaseModel):
         features: what is clustered on, in this order everywhere.
         radius: records are clipped to this L2 norm in scaled space; None for sqrt(d), which clips
             nothing that lies within the bounds. A smaller one needs less noise.
+        profile_columns: what is told of the segments beside the features.
+        party_shares: whether sizes are told by party and segment.
+        fairness: how the groups of protected columns are judged.
         consent: the column and value that a record must have; None where none is needed.
         privacy: the noise.
         release: what leaves the key node, and for whom.
@@ -254,6 +199,9 @@ class StudySpec(BaseModel):
     n_rounds: int = Field(ge=1, le=1000)
     features: tuple[FeatureSpec, ...] = Field(min_length=1, max_length=1000)
     radius: float | None = Field(default=None, gt=0)
+    profile_columns: tuple[ProfileColumn, ...] = Field(default=(), max_length=_MOST_COLUMNS)
+    party_shares: bool = False
+    fairness: Fairness = Fairness()
     consent: Consent | None = None
     privacy: Privacy = Privacy()
     release: ReleaseTerms
@@ -268,13 +216,9 @@ class StudySpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            if "profile_columns" in data:
-                raise ValueError("profile_columns are not computed by this version; leave them out")
-            if isinstance(data.get("n_clusters"), str | list | tuple | Mapping):
-                raise ValueError(
-                    "n_clusters: a range is not computed by this version; give one number"
-                )
+        is_mapping = isinstance(data, Mapping)
+        if is_mapping and isinstance(data.get("n_clusters"), str | list | tuple | Mapping):
+            raise ValueError("n_clusters: a range is not computed by this version; give one number")
         return data
 
     @model_validator(mode="after")
@@ -314,12 +258,23 @@ class StudySpec(BaseModel):
         _refuse_repeats("two features are named", self.feature_names)
         if self.consent and self.consent.column in self.feature_names:
             raise ValueError(f"the consent column '{self.consent.column}' is a feature as well")
+        self._verify_columns()
         corner = math.sqrt(self.n_features)
         if self.radius is not None and self.radius > corner * (1 + _ROUNDING):
             raise ValueError(
                 f"radius: no record can be farther out than sqrt({self.n_features}) = {corner:.4g}"
             )
         return self
+
+    def _verify_columns(self) -> None:
+        used = [*self.feature_names, *(column.name for column in self.profile_columns)]
+        _refuse_repeats("a profile column, and another column or a feature, are named", used)
+        if self.consent and self.consent.column in used:
+            raise ValueError(f"the consent column '{self.consent.column}' is a profile column too")
+        if self.party_shares and PARTY_COLUMN in used:
+            raise ValueError(f"with party_shares no column can be named '{PARTY_COLUMN}'")
+        if self.column_layout.n_vectors > _MOST_VECTORS:
+            raise ValueError(f"the profile columns have more than {_MOST_VECTORS} values together")
 
     @property
     def nodes(self) -> tuple[PublicCard, ...]:
@@ -359,6 +314,25 @@ class StudySpec(BaseModel):
     def feature_names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def numeric_columns(self) -> tuple[NumericColumn, ...]:
+        """Profile columns of numbers, in order."""
+        return tuple(c for c in self.profile_columns if isinstance(c, NumericColumn))
+
+    @property
+    def categories(self) -> tuple[CategoryColumn, ...]:
+        """Profile columns of words, in order."""
+        return tuple(c for c in self.profile_columns if isinstance(c, CategoryColumn))
+
+    @property
+    def column_layout(self) -> ColumnLayout:
+        """The vectors and sums of the profile columns."""
+        return ColumnLayout(
+            n_numeric=len(self.numeric_columns),
+            groups=tuple(len(column.labels) for column in self.categories),
+            n_parties=len(self.parties) if self.party_shares else 0,
+        )
 
     @property
     def most_records(self) -> tuple[int | None, ...]:
