@@ -164,12 +164,16 @@ class KeyConfig(OneStudyConfig):
         output: the folder for the results.
         recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
             secret key among it, sealed to its own identity; "none" to keep nothing.
+        former_study: the agreement of the study that this one follows; None where it follows none.
+        former_results: the results of it that were sealed to this organisation, as they came.
     """
 
     address: Address
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
     recovery: RecoveryKind = "sealed"
+    former_study: Path | None = None
+    former_results: Path | None = None
 
 
 class ComputeConfig(NodeConfig):

@@ -152,6 +152,7 @@ def _terms(spec: StudySpec) -> Table:
         ("last day", f"{spec.expires} (UTC)"),
         ("parameter set", spec.parameter_set),
         ("seed", str(spec.seed)),
+        ("follows", _former(spec)),
     ):  # fmt: skip
         table.add_row(term, Text(agreed))
     return table
@@ -161,6 +162,15 @@ def _consent(spec: StudySpec) -> str:
     if spec.consent is None:
         return "every record in the parties' tables takes part"
     return f"only records with '{spec.consent.value}' in the column '{spec.consent.column}'"
+
+
+def _former(spec: StudySpec) -> str:
+    if spec.former is None:
+        return "no other study: starting centroids come from the joint moments"
+    return (
+        "starts from the released centroids of the study with the digest "
+        f"{spec.former}, to read out: {spoken(spec.former)}"
+    )
 
 
 def _radius(spec: StudySpec) -> str:

@@ -100,7 +100,8 @@ def _ratio_noise(cell: CellFigures, overall: CellFigures) -> float | None:
 
 def _verdict(cell: CellFigures, overall: CellFigures, threshold: float) -> Verdict:
     """By share - threshold·overall, whose noise is that of a sum: nothing is divided by a number
-    that may be close to its noise."""
+    that may be close to its noise.
+    """
     surplus = cell.share - threshold * overall.share
     noise = math.hypot(cell.share_noise or 0.0, threshold * (overall.share_noise or 0.0))
     # Nobody anywhere is no representation at all; with noise that is what cannot be told.

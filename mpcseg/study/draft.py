@@ -17,6 +17,7 @@ from typing import Any
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import load_card
 from mpcseg.study.documents import check, read_toml
+from mpcseg.study.follows import verify_follows
 from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
 from mpcseg.study.spec import NO_NOISE_SENTENCE, StudySpec
 
@@ -77,6 +78,7 @@ class Draft:
     expires: datetime.date | None = None
     parameter_set: str = "planned"
     seed: int = 0
+    former: str | None = None
 
 
 def load_draft(path: Path) -> StudySpec:
@@ -122,12 +124,13 @@ def draft_terms(data: dict[str, Any], path: Path, *, hint: str = "") -> StudySpe
     return check(StudySpec, data, what, hint=hint)
 
 
-def write_draft(draft: Draft, path: Path) -> StudySpec:
+def write_draft(draft: Draft, path: Path, former: StudySpec | None = None) -> StudySpec:
     """Write a draft, once it is sure that it can be signed as it is.
 
     Args:
         draft: what goes into it.
         path: the file, which must not exist yet.
+        former: the study that it follows, where it follows one.
 
     Returns:
         The terms as they would be signed.
@@ -136,6 +139,7 @@ def write_draft(draft: Draft, path: Path) -> StudySpec:
         ConfigError: a card is absent or unreadable, a field is impossible, or the file exists
             already or cannot be written.
         SignatureError: a card is not signed by its own key.
+        AgreementError: it cannot start from the former study's centroids.
     """
     if not path.parent.is_dir():
         raise ConfigError(
@@ -147,6 +151,8 @@ def write_draft(draft: Draft, path: Path) -> StudySpec:
     spec = draft_terms(tomllib.loads(text), path, hint=hint)
     if spec.expires < _today():
         raise ConfigError(f"the last day {spec.expires} is over already", "Change --expires.")
+    if former is not None:
+        verify_follows(spec, former)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -191,6 +197,7 @@ def draft_text(draft: Draft, folder: Path) -> str:
         n_rounds=draft.n_rounds,
         seed=draft.seed,
         parameter_set=_text(draft.parameter_set),
+        former=f'former = "{draft.former}"' if draft.former else '# former = "<digest>"',
         expires=expires.isoformat(),
         retention_days=_number(draft.retention_days),
         radius="# radius = 1.5" if draft.radius is None else f"radius = {_number(draft.radius)}",
@@ -349,6 +356,11 @@ party_shares = {party_shares}
 
 # Of the starting centroids; the same seed starts in the same way.
 seed = {seed}
+
+# A study that follows a former one starts from that one's released centroids instead, and shows
+# what has changed since: the digest of the former agreement. Features, radius and n_clusters must
+# be the former's; the key node's organisation must have received the former's centroids.
+{former}
 
 # "planned" chooses the smallest parameter set with 128-bit security that carries the study;
 # `mpcseg plan --study THIS_FILE` shows it with its cost. A set can be fixed by name.

@@ -8,7 +8,7 @@ one round at a time and is fed the decrypted sums of that round:
 1. The *admission* round shows, party by party, whether the ciphertexts keep to the agreed domain.
    If one party's do not, the study ends here.
 2. The *moments* round gives means and covariance; from them follow the feature weights 1/sd² and
-   the starting centroids.
+   the starting centroids; those of a study that follows another are the former's.
 3. *lloyd* rounds move the centroids. The first two fifths use the blunt sign, or fewer if the
    centroids rest before; the rest use the sharp one. They end when no centroid moves by more than
    the tolerance, or after ``n_rounds``. The last step is a plain one.
@@ -54,7 +54,7 @@ from mpcseg.study.column_estimates import ColumnEstimates, Sizes, estimate_colum
 from mpcseg.study.estimation import Means, Totals, noised_means, repaired_moments, shrinkage
 from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
 from mpcseg.study.segments import Centroids, Segments, segments_from_profile
-from mpcseg.study.start import starting_centers
+from mpcseg.study.start import following_centers, starting_centers
 
 __all__ = ["RoundRecord", "RoundRequest", "Schedule", "StudyResult"]
 
@@ -90,6 +90,8 @@ class Schedule:
         sharp: degrees of the composite sign of the late rounds and the profile round.
         seed: of the draw of the starting centroids; not secret.
         noise: what is added to every sum; has the agreed radius.
+        former: centroids that a former study has released, by number, shape (m, d) with
+            1 <= m <= k: where this one starts. None for a study of its own.
         tolerance: largest move in standard deviations at which the rounds end.
 
     Raises:
@@ -111,6 +113,7 @@ class Schedule:
         sharp: tuple[int, ...],
         seed: int,
         noise: NoisePlan,
+        former: NDArray[np.float64] | None = None,
         tolerance: float = TOLERANCE,
     ) -> None:
         if n_clusters < 2:
@@ -126,6 +129,15 @@ class Schedule:
                 "Make it from the same agreement.",
             )
         self._k, self._d = n_clusters, len(feature_names)
+        if former is not None and not (
+            1 <= len(former) <= self._k and former.shape[1:] == (self._d,)
+        ):
+            raise ConfigError(
+                f"the former study's centroids are {former.shape}, not of {self._k} clusters and "
+                f"{self._d} features",
+                "A study follows one with the same features and number of segments.",
+            )
+        self._former = former
         self._names = tuple(feature_names)
         self._parties, self._slots = dict(parties), slots
         self._most_records = most_records
@@ -264,7 +276,7 @@ class Schedule:
         order = [*range(1, self._d + 1), 0]
         self._totals = Totals(sums[order], stds[order])
         self._count_std = float(stds[0])
-        start = starting_centers(moments, self._k, np.random.default_rng(self._seed))
+        start = self._starting_centers(moments)
         self._start, moved = separate(start, self._weights)
         notes += [f"starting centroid {b} coincided with another and was set apart" for b in moved]
         self._centers = self._last_means = self._start
@@ -274,6 +286,12 @@ class Schedule:
         )
         self._open("lloyd", record)
         return record
+
+    def _starting_centers(self, moments: Moments) -> NDArray[np.float64]:
+        rng = np.random.default_rng(self._seed)
+        if self._former is None:
+            return starting_centers(moments, self._k, rng)
+        return following_centers(self._former, moments, self._k, rng)
 
     def _receive_lloyd(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
         corrected, stds = self._totals.correct(sums, self._stds(request))

@@ -11,12 +11,19 @@ import datetime
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import rfc8785
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from mpcseg.reference.columns import ColumnLayout
 from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard
@@ -28,10 +35,12 @@ from mpcseg.study.profile_columns import (
     NumericColumn,
     ProfileColumn,
 )
+from mpcseg.study.versions import Version, cards_by_version
 
 __all__ = [
     "LARGEST_INTEGER",
     "NO_NOISE_SENTENCE",
+    "AgreementDigest",
     "Consent",
     "FeatureName",
     "FeatureSpec",
@@ -41,6 +50,9 @@ __all__ = [
     "StudySpec",
     "from_document",
 ]
+
+AgreementDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""Of an agreement, by which everybody knows it."""
 
 # Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
 LARGEST_INTEGER = 2**53 - 1
@@ -185,6 +197,8 @@ class StudySpec(BaseModel):
         expires: the last day (UTC) on which the study may run.
         parameter_set: ``planned`` lets the planner choose; or a set's name.
         seed: of the key node's random choices (starting centroids), for a repeatable study.
+        former: digest of the agreement whose study this one follows: it starts from that study's
+            released centroids (`mpcseg.study.former`). None for a study of its own.
         compute: the organisation that runs the compute node.
         key: the organisation that runs the key node; never the same.
         parties: the organisations that bring records; the two above may be among them.
@@ -209,9 +223,13 @@ class StudySpec(BaseModel):
     expires: datetime.date
     parameter_set: Line = "planned"
     seed: int = Field(default=0, ge=0, le=LARGEST_INTEGER)
+    former: AgreementDigest | None = None
     compute: PublicCard
     key: PublicCard
     parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=_MOST_PARTIES)
+
+    # No term of the study, and not part of its digest: renewals come later, and change no term.
+    _versions: tuple[Version, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -293,6 +311,31 @@ class StudySpec(BaseModel):
             KeyError: no organisation of this name is in the study.
         """
         return {card.name: card for card in self.organisations}[name]
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The renewals of certificates that count, in order; `mpcseg.study.renewal` checks them."""
+        return self._versions
+
+    def renewed(self, versions: Sequence[Version]) -> StudySpec:
+        """The same study, with the same digest, whose certificates these renewals have changed."""
+        copy = self.model_copy()
+        copy._versions = tuple(versions)
+        return copy
+
+    def cards_of(self, name: str) -> dict[int, PublicCard]:
+        """An organisation's cards by the version that they came with; the one that counts is last.
+
+        They differ in the certificate alone.
+
+        Raises:
+            KeyError: no organisation of this name is in the study.
+        """
+        return cards_by_version(self.card_of(name), self._versions)
+
+    def current_card(self, name: str) -> PublicCard:
+        """An organisation's card with the certificate that counts now; raises as `cards_of`."""
+        return [*self.cards_of(name).values()][-1]
 
     @property
     def recipients(self) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Evidence:
         ledgers: privacy ledgers that were found.
         closing: the closing record's file; None where there is none.
         storage: a folder of the compute node to be searched for secret keys; None for none.
+        former: of the study that this one follows: its agreement, and its key node's log if that
+            was given; None where the agreement was not.
     """
 
     agreement: Agreement
@@ -54,6 +56,7 @@ class Evidence:
     ledgers: tuple[Path, ...] = ()
     closing: Path | None = None
     storage: Path | None = None
+    former: Evidence | None = None
 
     @property
     def spec(self) -> StudySpec:
@@ -101,7 +104,11 @@ class Evidence:
 
 
 def collect(
-    agreement: Agreement, places: Iterable[Path], closing: Path | None, storage: Path | None
+    agreement: Agreement,
+    places: Iterable[Path],
+    closing: Path | None,
+    storage: Path | None,
+    former: Agreement | None = None,
 ) -> Evidence:
     """Find and read everything in some files and folders.
 
@@ -110,6 +117,7 @@ def collect(
         places: files and folders, which are searched with all below them.
         closing: the closing record, if it does not stand in a folder.
         storage: the compute node's storage folder, if it is to be searched for secret keys.
+        former: of the study that it follows, whose key node's log is looked for as well.
 
     Raises:
         EvidenceError: a place does not exist, two logs are of one node, there is no log at all, or
@@ -123,6 +131,8 @@ def collect(
     places = list(places)
     digits, others = agreement.spec.digest[:16], 0
     found = Evidence(agreement, closing=closing, storage=storage)
+    of_former = Evidence(former) if former else None
+    formers_key = f"audit-{former.spec.digest[:16]}-key-" if former else None
     ledgers, closings = [], [closing] if closing else []
     for path in _files(places):
         if path.name.startswith(f"audit-{digits}-") and path.suffix == ".sqlite":
@@ -131,6 +141,8 @@ def collect(
             ledgers.append(path)
         elif path.name == f"closing-{digits}.json":
             closings.append(path)
+        elif of_former and formers_key and path.name.startswith(formers_key):
+            _add(of_former, path)
         elif path.name.startswith("audit-") and path.suffix == ".sqlite":
             others += 1
         elif path in places:
@@ -153,6 +165,7 @@ def collect(
         tuple(ledgers),
         next(iter(closings), None),
         storage,
+        of_former,
     )
 
 
