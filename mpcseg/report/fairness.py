@@ -8,10 +8,11 @@ under-represented where that is below the agreed threshold; 0.8 is the four-fift
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mpcseg.study.column_figures import CategoryFigures, CellFigures
+from mpcseg.study.column_figures import CategoryFigures, CellFigures, LabelFigures
 from mpcseg.study.figures import Report
 
 Verdict = Literal["under-represented", "within", "cannot tell at this noise", "hidden"]
@@ -28,7 +29,7 @@ class GroupAudit:
     Attributes:
         column: the protected column.
         segment: its number in the report.
-        group: the label.
+        group: the label, or several of which one alone would be too few to be shown.
         share: in the segment; None where it is hidden, as what follows is.
         overall: share of everybody.
         ratio: the first divided by the second; None as well where nobody has the label.
@@ -53,18 +54,30 @@ def audit_fairness(report: Report) -> tuple[GroupAudit, ...]:
         report: as it was received.
     """
     return tuple(
-        _audit(category, segment.number, label, cell, overall, report.fairness_threshold)
+        _audit(category.name, segment.number, group, cell, overall, report.fairness_threshold)
         for category in report.categories
         if category.protected
-        for segment, cells in zip(report.segments, category.segments, strict=True)
-        for label, cell, overall in zip(category.labels, cells, category.overall, strict=True)
+        for segment, found in zip(report.segments, category.segments, strict=True)
+        for group, cell, overall in _groups(category, found)
     )
 
 
+def _groups(
+    category: CategoryFigures, found: LabelFigures
+) -> Iterator[tuple[str, CellFigures | None, CellFigures | None]]:
+    """Each group in a segment and of everybody; those that are too small to be shown as one."""
+    overall = category.overall
+    for label, cell, of_all in zip(category.labels, found.cells, overall.cells, strict=True):
+        if cell is not None or found.together is None:
+            yield label, cell, of_all
+    if found.together is not None:
+        yield " or ".join(category.hidden_labels), found.together, overall.together
+
+
 def _audit(
-    category: CategoryFigures,
+    column: str,
     segment: int,
-    label: str,
+    group: str,
     cell: CellFigures | None,
     overall: CellFigures | None,
     threshold: float,
@@ -72,12 +85,12 @@ def _audit(
     share = cell.share if cell else None
     of_all = overall.share if overall else None
     if cell is None or overall is None:
-        return GroupAudit(category.name, segment, label, share, of_all, None, None, "hidden")
+        return GroupAudit(column, segment, group, share, of_all, None, None, "hidden")
     ratio = cell.share / overall.share if overall.share > 0 else None
     return GroupAudit(
-        category.name,
+        column,
         segment,
-        label,
+        group,
         share,
         of_all,
         ratio,
@@ -99,9 +112,7 @@ def _ratio_noise(cell: CellFigures, overall: CellFigures) -> float | None:
 
 
 def _verdict(cell: CellFigures, overall: CellFigures, threshold: float) -> Verdict:
-    """By share - threshold·overall, whose noise is that of a sum: nothing is divided by a number
-    that may be close to its noise.
-    """
+    """By share - threshold·overall, which divides by no number that may be close to its noise."""
     surplus = cell.share - threshold * overall.share
     noise = math.hypot(cell.share_noise or 0.0, threshold * (overall.share_noise or 0.0))
     # Nobody anywhere is no representation at all; with noise that is what cannot be told.

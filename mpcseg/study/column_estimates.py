@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,16 +45,38 @@ class Sizes:
 class CategoryEstimates:
     """How many records have which label.
 
+    Standard deviations leave out what clipping at 0 takes off, so that they are rather too large.
+
     Attributes:
         counts: none is negative, and a row adds up to the segment's size, shape (k + 1, c).
-        count_stds: of the noise in the counts, same shape; what clipping at 0 takes off is not in
-            it, so that it is rather too large.
-        share_stds: likewise of the counts' shares in their segment.
+        noise: standard deviation of the noise in each of a row's sums, shape (k + 1,).
+        sizes: of the segments, and of everybody.
     """
 
     counts: Array
-    count_stds: Array
-    share_stds: Array
+    noise: Array
+    sizes: Sizes
+
+    def count_std(self, row: int, labels: Sequence[int]) -> float:
+        """Of the noise in the number of records that have one of some labels."""
+        part = len(labels) / self.counts.shape[1]
+        return math.hypot(self._spread(row, len(labels)), part * self.sizes.stds[row])
+
+    def share_std(self, row: int, labels: Sequence[int]) -> float:
+        """Likewise in their share of the segment.
+
+        Their number goes up with the size by their part of all labels, the share by that less the
+        share itself.
+        """
+        divisor = self.sizes.divisors[row]
+        part = len(labels) / self.counts.shape[1]
+        share = self.counts[row, list(labels)].sum() / divisor
+        from_size = self.sizes.stds[row] * (part - share)
+        return math.hypot(self._spread(row, len(labels)), from_size) / float(divisor)
+
+    def _spread(self, row: int, n_labels: int) -> float:
+        """What fitting the size leaves of the noise in so many sums."""
+        return math.sqrt(n_labels * (1 - n_labels / self.counts.shape[1])) * float(self.noise[row])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +145,7 @@ def _counts(sums: Array, noise: Array, sizes: Sizes) -> CategoryEstimates:
     missing = targets - sums.sum(axis=1)
     even = sums + missing[:, None] / n_labels
     counts = np.array([_nearest(row, total) for row, total in zip(even, targets, strict=True)])
-    left = (1 - 1 / n_labels) * noise**2
-    size_stds = sizes.stds[:, None]
-    count_stds = np.sqrt(left[:, None] + (size_stds / n_labels) ** 2) * np.ones_like(counts)
-    shares = counts / sizes.divisors[:, None]
-    # A count goes up with the size by 1/c, its share by that less the share itself.
-    from_size = size_stds * (1 / n_labels - shares)
-    share_stds = np.sqrt(left[:, None] + from_size**2) / sizes.divisors[:, None]
-    return CategoryEstimates(counts, count_stds, share_stds)
+    return CategoryEstimates(counts, noise, sizes)
 
 
 def _nearest(values: Array, total: float) -> Array:

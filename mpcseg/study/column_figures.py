@@ -5,6 +5,7 @@ Made by the key node, as `mpcseg.study.figures`, of which it is a part.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ class NumericColumnFigures:
 
 @dataclass(frozen=True)
 class CellFigures:
-    """How many customers of a segment, or of everybody, have one label.
+    """How many customers of a segment, or of everybody, have one label, or one of several.
 
     Attributes:
         size: whole.
@@ -70,6 +71,20 @@ class CellFigures:
 
 
 @dataclass(frozen=True)
+class LabelFigures:
+    """The labels of a category within one segment, or of everybody.
+
+    Attributes:
+        cells: one for each label; None where hidden.
+        together: those that are hidden in segments, as one; None where there are none, or nothing
+            else. A reader can find it by subtraction.
+    """
+
+    cells: tuple[CellFigures | None, ...]
+    together: CellFigures | None
+
+
+@dataclass(frozen=True)
 class CategoryFigures:
     """A category among the profile columns, or sizes by party.
 
@@ -77,15 +92,23 @@ class CategoryFigures:
         name: of the column.
         labels: everything that a customer can count as.
         protected: whether it is audited for fairness.
-        overall: of everybody, one for each label; None where hidden.
-        segments: in the order of the report's segments, one for each label; likewise.
+        overall: of everybody.
+        segments: in the order of the report's segments.
     """
 
     name: str
     labels: tuple[str, ...]
     protected: bool
-    overall: tuple[CellFigures | None, ...]
-    segments: tuple[tuple[CellFigures | None, ...], ...]
+    overall: LabelFigures
+    segments: tuple[LabelFigures, ...]
+
+    @property
+    def hidden_labels(self) -> tuple[str, ...]:
+        """Labels that are hidden in segments; the same in all of them."""
+        if not self.segments:
+            return ()
+        cells = zip(self.labels, self.segments[0].cells, strict=True)
+        return tuple(label for label, cell in cells if cell is None)
 
 
 def numeric_figures(
@@ -179,25 +202,38 @@ def _category(
         name,
         labels,
         protected,
-        _cells(spec, found, everybody, hidden.overall),
-        tuple(_cells(spec, found, cluster, hidden.in_segments) for cluster in shown),
+        _labels(spec, found, everybody, hidden.overall, hidden.in_segments),
+        tuple(
+            _labels(spec, found, cluster, hidden.in_segments, hidden.in_segments)
+            for cluster in shown
+        ),
     )
 
 
-def _cells(
-    spec: StudySpec, found: CategoryEstimates, row: int, hidden: frozenset[int]
-) -> tuple[CellFigures | None, ...]:
+def _labels(
+    spec: StudySpec,
+    found: CategoryEstimates,
+    row: int,
+    hidden: frozenset[int],
+    together: frozenset[int],
+) -> LabelFigures:
+    n_labels = found.counts.shape[1]
+    return LabelFigures(
+        tuple(None if j in hidden else _cell(spec, found, row, [j]) for j in range(n_labels)),
+        _cell(spec, found, row, sorted(together)) if 0 < len(together) < n_labels else None,
+    )
+
+
+def _cell(
+    spec: StudySpec, found: CategoryEstimates, row: int, labels: Sequence[int]
+) -> CellFigures:
     digits, is_noised = spec.release.significant_digits, spec.privacy.is_noised
-    total = float(found.counts[row].sum())
-
-    def cell(label: int) -> CellFigures:
-        size = whole(float(found.counts[row, label]), digits)
-        noise, share_noise = (
-            significant(float(stds[row, label]), digits) if is_noised else None
-            for stds in (found.count_stds, found.share_stds)
-        )
-        # Of the rounded number, so that it tells no more than that does.
-        share = significant(min(size / total, 1.0), digits) if total > 0 else 0.0
-        return CellFigures(size, share, noise, share_noise)
-
-    return tuple(None if j in hidden else cell(j) for j in range(found.counts.shape[1]))
+    size = whole(float(found.counts[row, list(labels)].sum()), digits)
+    total = whole(float(found.counts[row].sum()), digits)
+    return CellFigures(
+        size,
+        # Of the rounded numbers, so that it tells no more than they do.
+        significant(min(size / total, 1.0), digits) if total > 0 else 0.0,
+        significant(found.count_std(row, labels), digits) if is_noised else None,
+        significant(found.share_std(row, labels), digits) if is_noised else None,
+    )

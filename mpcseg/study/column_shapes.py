@@ -5,6 +5,7 @@ from __future__ import annotations
 from mpcseg.study.column_figures import (
     CategoryFigures,
     CellFigures,
+    LabelFigures,
     NumericColumnFigures,
     NumericFigures,
     category_names,
@@ -23,7 +24,8 @@ def columns_fit(spec: StudySpec, report: Report) -> bool:
     same &= all(len(one.segments) == n_segments for one in report.numeric_columns)
     for one in report.categories:
         rows = (one.overall, *one.segments)
-        same &= len(one.segments) == n_segments and all(len(r) == len(one.labels) for r in rows)
+        same &= len(one.segments) == n_segments
+        same &= all(len(row.cells) == len(one.labels) for row in rows)
     return same and report.fairness_threshold == spec.fairness.threshold
 
 
@@ -57,8 +59,7 @@ def longest_categories(
     """
     cell = CellFigures(count, number, number, number)
     return tuple(
-        CategoryFigures(
-            name, labels, protected, (cell,) * len(labels), ((cell,) * len(labels),) * n_segments
-        )
+        CategoryFigures(name, labels, protected, row, (row,) * n_segments)
         for name, labels, protected in category_names(spec)
+        for row in [LabelFigures((cell,) * len(labels), cell)]
     )

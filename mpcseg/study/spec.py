@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Self
 
 import rfc8785
 from pydantic import (
@@ -21,7 +20,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
@@ -34,6 +32,15 @@ from mpcseg.study.profile_columns import (
     Fairness,
     NumericColumn,
     ProfileColumn,
+)
+from mpcseg.study.terms import (
+    LARGEST_INTEGER,
+    MOST_ORGANISATIONS,
+    NO_NOISE_SENTENCE,
+    Consent,
+    Privacy,
+    ReleaseTerms,
+    refuse_repeats,
 )
 from mpcseg.study.versions import Version, cards_by_version
 
@@ -54,28 +61,15 @@ __all__ = [
 AgreementDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Of an agreement, by which everybody knows it."""
 
-# Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
-LARGEST_INTEGER = 2**53 - 1
-
-NO_NOISE_SENTENCE = (
-    "We know that the key node sees exact sums of every round, and that they can give away single "
-    "records."
-)
-"""What an agreement without noise must say, word for word."""
-
 # A radius is written down in decimals.
 _ROUNDING = 1e-9
 
-# Below, noise drowns everything; above, it is too little to speak of protection.
-_EPSILONS = (0.001, 20)
-
 _FORMAT = "mpcseg agreement 2"
 
-_MOST_PARTIES = 100
+_MOST_PARTIES = MOST_ORGANISATIONS - 2
 _MOST_COLUMNS = 100
 # Ciphertexts of a block are numbered.
 _MOST_VECTORS = 1000
-_MOST_ORGANISATIONS = _MOST_PARTIES + 2
 
 
 class PartyCard(PublicCard):
@@ -93,86 +87,6 @@ class PartyCard(PublicCard):
     def public(self) -> PublicCard:
         """The card alone."""
         return PublicCard.model_validate(self.model_dump(exclude={"most_records"}))
-
-
-class Consent(BaseModel):
-    """Which records may take part at all.
-
-    Attributes:
-        column: the column that says so.
-        value: what must stand there, as text.
-    """
-
-    model_config = FROZEN
-
-    column: FeatureName
-    value: Line
-
-
-class Privacy(BaseModel):
-    """The noise on everything that the key node decrypts, and the budget for all of it together.
-
-    Attributes:
-        epsilon: the budget, or ``none`` for exact sums.
-        delta: the probability with which the guarantee may fail.
-        acknowledgement: `NO_NOISE_SENTENCE` where epsilon is ``none``, else empty.
-    """
-
-    model_config = FROZEN
-
-    epsilon: float | Literal["none"] = 1.0
-    delta: float = Field(default=1e-6, ge=1e-15, le=1e-3)
-    acknowledgement: str = ""
-
-    @field_validator("epsilon", mode="before")
-    @classmethod
-    def _is_a_number_or_none(cls, epsilon: object) -> object:
-        is_number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
-        low, high = _EPSILONS
-        if epsilon != "none" and not (is_number and low <= cast("float", epsilon) <= high):
-            raise ValueError(f'must be a number from {low:g} to {high:g}, or "none"')
-        return epsilon
-
-    @model_validator(mode="after")
-    def _is_acknowledged(self) -> Self:
-        if self.epsilon == "none" and self.acknowledgement != NO_NOISE_SENTENCE:
-            raise ValueError(
-                f'without noise the acknowledgement must be, word for word: "{NO_NOISE_SENTENCE}"'
-            )
-        if self.is_noised and self.acknowledgement:
-            raise ValueError('an acknowledgement belongs to epsilon = "none" only')
-        return self
-
-    @property
-    def is_noised(self) -> bool:
-        """Whether noise is added."""
-        return self.epsilon != "none"
-
-
-class ReleaseTerms(BaseModel):
-    """What leaves the key node, and for whom.
-
-    Attributes:
-        smallest_segment: segments with fewer customers are not shown.
-        significant_digits: to which every number is rounded.
-        report: organisations that receive the segment report.
-        centroids: organisations that receive the centroids, to label their own customers.
-    """
-
-    model_config = FROZEN
-
-    smallest_segment: int = Field(default=20, ge=1, le=LARGEST_INTEGER)
-    significant_digits: int = Field(default=3, ge=2, le=6)
-    report: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
-    centroids: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
-
-    @model_validator(mode="after")
-    def _names_stand_once(self) -> Self:
-        for what in ("report", "centroids"):
-            _refuse_repeats(f"{what} names twice", getattr(self, what))
-        if not (self.report or self.centroids):
-            raise ValueError("nobody is to receive the report or the centroids")
-        return self
 
 
 class StudySpec(BaseModel):
@@ -246,7 +160,7 @@ class StudySpec(BaseModel):
                 f"'{self.key.name}' is to run both the compute node and the key node: together "
                 "they can decrypt every record"
             )
-        _refuse_repeats("two parties are named", [party.name for party in self.parties])
+        refuse_repeats("two parties are named", [party.name for party in self.parties])
         by_name: dict[str, PublicCard] = {}
         by_key: dict[str | bytes, str] = {}
         for card in (node.public for node in self.nodes):
@@ -273,7 +187,7 @@ class StudySpec(BaseModel):
                     raise ValueError(
                         f"release {what}: '{name}' is not an organisation of the study"
                     )
-        _refuse_repeats("two features are named", self.feature_names)
+        refuse_repeats("two features are named", self.feature_names)
         if self.consent and self.consent.column in self.feature_names:
             raise ValueError(f"the consent column '{self.consent.column}' is a feature as well")
         self._verify_columns()
@@ -286,7 +200,7 @@ class StudySpec(BaseModel):
 
     def _verify_columns(self) -> None:
         used = [*self.feature_names, *(column.name for column in self.profile_columns)]
-        _refuse_repeats("a profile column, and another column or a feature, are named", used)
+        refuse_repeats("a profile column, and another column or a feature, are named", used)
         if self.consent and self.consent.column in used:
             raise ValueError(f"the consent column '{self.consent.column}' is a profile column too")
         if self.party_shares and PARTY_COLUMN in used:
@@ -413,9 +327,3 @@ def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     if document.get("format") != _FORMAT:
         raise ValueError(f"its format is not '{_FORMAT}'")
     return {name: value for name, value in document.items() if name != "format"}
-
-
-def _refuse_repeats(sentence: str, names: tuple[str, ...] | list[str]) -> None:
-    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
-    if repeated is not None:
-        raise ValueError(f"{sentence} '{repeated}'")
