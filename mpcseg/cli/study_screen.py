@@ -15,6 +15,7 @@ from mpcseg.report.terms import exact, received, roles
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
+from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
 from mpcseg.study.spec import StudySpec
 
 
@@ -22,6 +23,8 @@ def print_terms(spec: StudySpec, console: Console) -> None:
     """Show who does what, and on which terms."""
     console.print(_organisations(spec))
     console.print(_features(spec))
+    if spec.profile_columns:
+        console.print(_profile_columns(spec))
     console.print(_terms(spec))
     for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
@@ -97,6 +100,37 @@ def _features(spec: StudySpec) -> Table:
     return table
 
 
+def _profile_columns(spec: StudySpec) -> Table:
+    table = Table(title="What else is told of the segments")
+    table.add_column("column", overflow="fold")
+    table.add_column("kind")
+    table.add_column("agreed", overflow="fold")
+    for column in spec.profile_columns:
+        table.add_row(Text(column.name), column.kind, Text(_agreed_of(column)))
+    return table
+
+
+def _agreed_of(column: ProfileColumn) -> str:
+    if isinstance(column, NumericColumn):
+        return f"{column.transform}, {exact(column.lower)} to {exact(column.upper)}"
+    return "; ".join(
+        [
+            f"values {', '.join(column.values)}",
+            f"others count as '{column.other}'" if column.other else "others are refused",
+            f"empty cells count as '{column.unknown}'"
+            if column.unknown
+            else "empty cells are refused",
+            *(["PROTECTED: audited for fairness"] if column.protected else []),
+        ]
+    )
+
+
+def _party_shares(spec: StudySpec) -> str:
+    if spec.party_shares:
+        return "SIZES BY PARTY are told to everybody who receives the report"
+    return "of all parties together only"
+
+
 def _terms(spec: StudySpec) -> Table:
     table = Table(title="On which terms", show_header=False)
     table.add_column("term")
@@ -110,6 +144,9 @@ def _terms(spec: StudySpec) -> Table:
         ("privacy", _privacy(spec)),
         ("shown", f"segments of {release.smallest_segment:,} customers and more, "
                   f"{release.significant_digits} significant digits"),
+        ("sizes", _party_shares(spec)),
+        ("fairness", f"a group under {exact(spec.fairness.threshold)} of its share of everybody "
+                     "is under-represented, in protected columns"),
         ("radius", _radius(spec)),
         ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
         ("last day", f"{spec.expires} (UTC)"),

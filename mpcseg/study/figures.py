@@ -13,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mpcseg.privacy.release import Suppression, significant, suppression, whole
+from mpcseg.study.column_figures import (
+    CategoryFigures,
+    NumericColumnFigures,
+    category_figures,
+    numeric_figures,
+)
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.spec import FeatureSpec, StudySpec
 
@@ -97,6 +103,10 @@ class Report:
         n_hidden: how many are not.
         hidden_reason: why, in words; empty when none is.
         quality: of the segmentation.
+        numeric_columns: of the profile columns, in the study's order.
+        categories: likewise; sizes by party are the last, where they are told.
+        fairness_threshold: part of a group's share of everybody under which its share in a segment
+            is under-represented; for the categories that are protected.
     """
 
     n_records: int | None
@@ -104,6 +114,9 @@ class Report:
     n_hidden: int
     hidden_reason: str
     quality: Quality
+    numeric_columns: tuple[NumericColumnFigures, ...] = ()
+    categories: tuple[CategoryFigures, ...] = ()
+    fairness_threshold: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,9 @@ def report_of(spec: StudySpec, result: StudyResult) -> Report:
         n_hidden=len(decided.hidden),
         hidden_reason=decided.reason,
         quality=_quality(result, decided, digits),
+        numeric_columns=numeric_figures(spec, result, decided),
+        categories=category_figures(spec, result, decided),
+        fairness_threshold=spec.fairness.threshold,
     )
 
 

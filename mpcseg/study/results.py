@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from mpcseg.errors import AgreementError, SealError, SignatureError
 from mpcseg.privacy.release import significant
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
+from mpcseg.study.column_shapes import columns_fit, longest_categories, longest_numeric
 from mpcseg.study.figures import (
     LARGEST_NOTES,
     NOTE_CHARACTERS,
@@ -317,6 +318,7 @@ def _fits(spec: StudySpec, recipient: str, results: Results) -> bool:
         numbers = tuple(segment.number for segment in report.segments)
         same &= numbers == tuple(range(1, len(numbers) + 1))
         same &= all(len(segment.features) == d for segment in report.segments)
+        same &= columns_fit(spec, report)
     if centroids is not None:
         same &= len(centroids.segments) == len(centroids.centers_scaled)
         same &= all(len(row) == d for row in centroids.centers_scaled)
@@ -338,7 +340,12 @@ def _longest(spec: StudySpec, recipient: str) -> Results:
     feature = FeatureFigures(number, number, number, number, number)
     segment = SegmentFigures(count, count, count, number, number, (feature,) * d)
     notes = ("\0" * NOTE_CHARACTERS,) * LARGEST_NOTES  # six bytes each in JSON
-    report = Report(count, (segment,) * k, count, "-" * 200, Quality(number, count, False, notes))
+    report = Report(
+        count, (segment,) * k, count, "-" * 200, Quality(number, count, False, notes),
+        numeric_columns=longest_numeric(spec, k, number),
+        categories=longest_categories(spec, k, count, number),
+        fairness_threshold=spec.fairness.threshold,
+    )  # fmt: skip
     centroids = Centroids(
         (count,) * k, ((number,) * d,) * k, (number,) * d, spec.feature_names, count
     )
