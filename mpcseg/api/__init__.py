@@ -11,15 +11,82 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mpcseg.api.kmeans import EncryptedKMeans
-    from mpcseg.api.local import LocalStudy, run_local_study
+    from mpcseg.api.local import LocalStudy
+    from mpcseg.api.roles import ComputeServer, KeyClient, PartyClient
+    from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig
+    from mpcseg.errors import MpcsegError
+    from mpcseg.nodes.progress import Progress, SilentProgress
+    from mpcseg.nodes.requests import close_study, study_status, withdraw
+    from mpcseg.report.model import segment_table
+    from mpcseg.report.table import SegmentsView
+    from mpcseg.study.agreement import (
+        Agreement,
+        load_agreement,
+        load_study,
+        load_unsigned,
+        write_agreement,
+    )
+    from mpcseg.study.identity import Identity, load_identity, new_identity
+    from mpcseg.study.results import Results
+    from mpcseg.study.spec import StudySpec
 
 _HOMES = {
     "EncryptedKMeans": "mpcseg.api.kmeans",
     "LocalStudy": "mpcseg.api.local",
-    "run_local_study": "mpcseg.api.local",
+    "ComputeServer": "mpcseg.api.roles",
+    "KeyClient": "mpcseg.api.roles",
+    "PartyClient": "mpcseg.api.roles",
+    "ComputeConfig": "mpcseg.cli.config",
+    "KeyConfig": "mpcseg.cli.config",
+    "PartyConfig": "mpcseg.cli.config",
+    "MpcsegError": "mpcseg.errors",
+    "Progress": "mpcseg.nodes.progress",
+    "SilentProgress": "mpcseg.nodes.progress",
+    "close_study": "mpcseg.nodes.requests",
+    "study_status": "mpcseg.nodes.requests",
+    "withdraw": "mpcseg.nodes.requests",
+    "segment_table": "mpcseg.report.model",
+    "SegmentsView": "mpcseg.report.table",
+    "Agreement": "mpcseg.study.agreement",
+    "load_agreement": "mpcseg.study.agreement",
+    "load_study": "mpcseg.study.agreement",
+    "load_unsigned": "mpcseg.study.agreement",
+    "write_agreement": "mpcseg.study.agreement",
+    "Identity": "mpcseg.study.identity",
+    "load_identity": "mpcseg.study.identity",
+    "new_identity": "mpcseg.study.identity",
+    "Results": "mpcseg.study.results",
+    "StudySpec": "mpcseg.study.spec",
 }
 
-__all__ = ["EncryptedKMeans", "LocalStudy", "run_local_study"]
+__all__ = [
+    "Agreement",
+    "ComputeConfig",
+    "ComputeServer",
+    "EncryptedKMeans",
+    "Identity",
+    "KeyClient",
+    "KeyConfig",
+    "LocalStudy",
+    "MpcsegError",
+    "PartyClient",
+    "PartyConfig",
+    "Progress",
+    "Results",
+    "SegmentsView",
+    "SilentProgress",
+    "StudySpec",
+    "close_study",
+    "load_agreement",
+    "load_identity",
+    "load_study",
+    "load_unsigned",
+    "new_identity",
+    "segment_table",
+    "study_status",
+    "withdraw",
+    "write_agreement",
+]
 
 
 def __getattr__(name: str) -> Any:
