@@ -309,11 +309,12 @@ class NodeUnreachableError(NodeError):
 
 
 class UnknownCertificateError(NodeError):
-    """A certificate is not among those of the study."""
+    """A certificate is not among those of the study, or was renewed and counts no more."""
 
     code = "unknown_certificate"
     exit_status = 52
     grpc_status = "UNAUTHENTICATED"
+    ends_study = False
 
 
 class DuplicateNodeError(NodeError):
@@ -441,6 +442,21 @@ class StudyClosedError(AgreementError):
 
     code = "study_closed"
     exit_status = 68
+
+
+class RenewalError(AgreementError):
+    """A renewal of certificates is not what was signed, or not the next version of its study."""
+
+    code = "renewal"
+    exit_status = 76
+
+
+class CertificateEndedError(AgreementError):
+    """A certificate that counts in the study is not valid today; it can be renewed."""
+
+    code = "certificate_ended"
+    exit_status = 69
+    ends_study = False
 
 
 # --- verification --------------------------------------------------------------------------

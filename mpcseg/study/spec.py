@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -22,12 +22,14 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
+    PrivateAttr,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
 from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard, showable
+from mpcseg.study.versions import Version, cards_by_version
 
 Array = npt.NDArray[np.float64]
 
@@ -271,6 +273,9 @@ class StudySpec(BaseModel):
     key: PublicCard
     parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=_MOST_PARTIES)
 
+    # No term of the study, and not part of its digest: renewals come later, and change no term.
+    _versions: tuple[Version, ...] = PrivateAttr(default=())
+
     @model_validator(mode="before")
     @classmethod
     def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
@@ -344,6 +349,31 @@ class StudySpec(BaseModel):
             KeyError: no organisation of this name is in the study.
         """
         return {card.name: card for card in self.organisations}[name]
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The renewals of certificates that count, in order; `mpcseg.study.renewal` checks them."""
+        return self._versions
+
+    def renewed(self, versions: Sequence[Version]) -> StudySpec:
+        """The same study, with the same digest, whose certificates these renewals have changed."""
+        copy = self.model_copy()
+        copy._versions = tuple(versions)
+        return copy
+
+    def cards_of(self, name: str) -> dict[int, PublicCard]:
+        """An organisation's cards by the version that they came with; the one that counts is last.
+
+        They differ in the certificate alone.
+
+        Raises:
+            KeyError: no organisation of this name is in the study.
+        """
+        return cards_by_version(self.card_of(name), self._versions)
+
+    def current_card(self, name: str) -> PublicCard:
+        """An organisation's card with the certificate that counts now; raises as `cards_of`."""
+        return [*self.cards_of(name).values()][-1]
 
     @property
     def recipients(self) -> tuple[str, ...]:
