@@ -502,7 +502,7 @@ class EvidenceError(AuditError):
 
 
 class DriftError(MpcsegError):
-    """Segments have changed by more than the limits that were given; nothing is wrong with mpcseg."""
+    """Segments have changed by more than the limits that were given."""
 
     code = "drift"
     exit_status = 80

@@ -12,14 +12,21 @@ from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.results import RESULTS_FILE
-from mpcseg.errors import DriftError
+from mpcseg.errors import ConfigError, DriftError
 from mpcseg.report.drift import Drift, Limits
 from mpcseg.report.drift import drift as compared
-from mpcseg.report.drift_section import drift_section, migration_section
+from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
-from mpcseg.report.files import jsonable, verify_output_folder, write_json
+from mpcseg.report.files import (
+    jsonable,
+    verify_output_file,
+    verify_output_folder,
+    write_json,
+    write_text,
+)
 from mpcseg.report.migration import Migration, migration
-from mpcseg.report.sections import DataTable, Section
+from mpcseg.report.sections import DataTable
+from mpcseg.report.wording import shown
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.results import Results, parse_results
 from mpcseg.text import one_line
@@ -29,7 +36,7 @@ DRIFT_FILE, MIGRATION_FILE = "drift.json", "migration.json"
 _LARGEST_RESULTS = 1 << 28
 
 
-def drift(
+def drift(  # noqa: PLR0913  each is an option of the command line
     *,
     former: Annotated[
         Path,
@@ -72,6 +79,12 @@ def drift(
         Path | None,
         typer.Option("--output", help="Folder for drift.json, and migration.json with --labels."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", help="Write it as a page as well, with figures: one file, for a browser."
+        ),
+    ] = None,
 ) -> None:
     """Show how segments have changed since the former study; for schedulers, by the exit status.
 
@@ -80,19 +93,21 @@ def drift(
     """
     if output is not None:
         verify_output_folder(output)
+    if page is not None:
+        verify_output_file(page)
     spec = study_to_end(study)
     was, is_ = _results(former), _results(new)
     found = compared(spec, was, is_, Limits(psi, movement, move))
     console = Console()
-    _show(found, console)
     moved = migration(*labels) if labels is not None else None
-    if moved is not None:
-        _show_migration(moved, is_.recipient, console)
+    _show(found, moved, console)
     if output is not None:
         write_json(output / DRIFT_FILE, drift_document(found))
         if moved is not None:
             write_json(output / MIGRATION_FILE, _migration_document(moved))
         console.print(f"Results: {output}", highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        _write_page(page, found, moved, is_)
     if found.exceeded:
         raise DriftError(
             f"the segments of '{found.study}' have changed by more than the limits since "
@@ -130,38 +145,40 @@ def _migration_document(moved: Migration) -> dict[str, object]:
     }
 
 
-def _show(found: Drift, console: Console) -> None:
-    section = drift_section(found)
-    _table(section.tables[0], section.title, console)
-    for sentence in section.paragraphs:
+def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results) -> None:
+    try:
+        from mpcseg.report.document import ReportDocument  # noqa: PLC0415  an optional part
+        from mpcseg.report.drift_section import drift_section, migration_section  # noqa: PLC0415
+        from mpcseg.report.page import html  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"pages need the package {error.name}, which is not installed",
+            "Run: pip install 'mpcseg[report]'",
+        ) from None
+    sections = [drift_section(found)]
+    migrated = migration_section(moved, new.recipient) if moved is not None else None
+    document = ReportDocument(
+        study=found.study,
+        title=f"{found.study} since {found.former_study}",
+        subtitle=f"For {new.recipient}, of results made {new.made_at}",
+        sections=(*sections, *([migrated] if migrated else [])),
+    )
+    write_text(page, html(document))
+
+
+def _show(found: Drift, moved: Migration | None, console: Console) -> None:
+    _table(drift_table(found), console)
+    for sentence in (*summary(found), *(verdict(found, one) for one in found.segments)):
         console.print(Text(one_line(sentence)))
+    if moved is not None:
+        _table(migration_table(moved), console)
 
 
-def _show_migration(moved: Migration, organisation: str, console: Console) -> None:
-    section: Section | None = migration_section(moved, organisation)
-    if section is None:
-        console.print("No customer has a label in both files.", highlight=False)
-        return
-    _table(section.tables[0], section.title, console)
-    for sentence in section.paragraphs:
-        console.print(Text(one_line(sentence)))
-
-
-def _table(made: DataTable, title: str, console: Console) -> None:
-    table = Table(title=Text(one_line(title)))
+def _table(made: DataTable, console: Console) -> None:
+    table = Table(title=Text(one_line(made.title)))
     for column in made.columns:
         table.add_column(Text(one_line(column.title)), justify="right")
     for row in made.rows:
         cells = zip(row, made.columns, strict=True)
-        table.add_row(*(_cell(cell, is_share=column.is_share) for cell, column in cells))
+        table.add_row(*(Text(one_line(shown(cell, column))) for cell, column in cells))
     console.print(table)
-
-
-def _cell(cell: str | float | None, *, is_share: bool) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, str):
-        return cell
-    if is_share:
-        return f"{cell:.1%}"
-    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.3g}"

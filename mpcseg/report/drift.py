@@ -43,7 +43,7 @@ class Limits:
 
     psi: float = 0.2
     z: float = 3.0
-    move: float = 0.3
+    move: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ from typing import Any
 
 import altair as alt
 
+from mpcseg.report.charts import chart_of
 from mpcseg.report.drift import Drift
+from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.migration import Migration
-from mpcseg.report.sections import Cell, Column, DataTable, Figure, Section
+from mpcseg.report.sections import Figure, Section
+from mpcseg.report.style import BLUE, CHART_WIDTH, FAINT, INK, PAPER
 
-_DIGITS = 3
 _BEFORE, _NOW = "before", "now"
-_MISSING = "–"
 
 
 def drift_section(drift: Drift) -> Section:
@@ -30,7 +31,7 @@ def drift_section(drift: Drift) -> Section:
             *(verdict(drift, segment) for segment in drift.segments),
         ),
         figures=tuple(figures),
-        tables=(_table(drift),),
+        tables=(drift_table(drift),),
         notes=(
             "Segments of the two studies belong together where they are closest; each began where "
             "the former study's ended.",
@@ -48,9 +49,9 @@ def migration_section(migration: Migration, organisation: str) -> Section | None
     """Who went where, of one organisation's own customers; None where nobody is in both."""
     if not migration.n_both:
         return None
-    stayed = {former: 0 for former in migration.former_segments}
+    stayed = dict.fromkeys(migration.former_segments, 0)
     totals = dict(stayed)
-    for (former, number), count in migration.counts.items():
+    for (former, _), count in migration.counts.items():
         totals[former] += count
         stayed[former] = max(stayed[former], count)
     together = sum(stayed.values()) / migration.n_both
@@ -64,7 +65,7 @@ def migration_section(migration: Migration, organisation: str) -> Section | None
             f"{sum(migration.left.values()):,} had one and have none now.",
         ),
         figures=(_migration_figure(migration, totals),),
-        tables=(_migration_table(migration),),
+        tables=(migration_table(migration),),
         notes=(
             f"These are exact numbers of {organisation}'s own customers, counted from its own two "
             "files of labels on its own machine. They are protected by no noise, and are for "
@@ -78,14 +79,14 @@ def _label(number: int | None) -> str:
 
 
 def _shares_figure(drift: Drift) -> Figure:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for segment in drift.segments:
         name = _label(segment.number) if segment.number else f"former {segment.former}"
         for when, share in ((_BEFORE, segment.former_share), (_NOW, segment.share)):
             if share is not None:
                 rows.append({"segment": name, "when": when, "share": share})
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        chart_of(rows)
         .mark_bar()
         .encode(
             x=alt.X("share:Q", title="of all customers", axis=alt.Axis(format="%")),
@@ -94,10 +95,10 @@ def _shares_figure(drift: Drift) -> Figure:
             color=alt.Color(
                 "when:N",
                 legend=None,
-                scale=alt.Scale(domain=[_BEFORE, _NOW], range=["#b3b3b3", "#0b5394"]),
+                scale=alt.Scale(domain=[_BEFORE, _NOW], range=[FAINT, BLUE]),
             ),
         )
-        .properties(width=360)
+        .properties(width=CHART_WIDTH)
     )
     said = "; ".join(
         f"{_label(s.number)} from {s.former_share:.1%} to {s.share:.1%}"
@@ -121,7 +122,7 @@ def _moves_figure(drift: Drift) -> Figure:
     ]
     widest = max((abs(row["move"]) for row in rows), default=1.0)
     farthest = max(rows, key=lambda row: abs(row["move"]), default=None)
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = chart_of(rows).encode(
         x=alt.X("segment:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("feature:N", title=None, sort=list(drift.features)),
     )
@@ -136,7 +137,7 @@ def _moves_figure(drift: Drift) -> Figure:
     text = base.mark_text().encode(
         text=alt.Text("move:Q", format="+.2f"),
         color=alt.condition(
-            f"abs(datum.move) > {0.6 * limit:.6g}", alt.value("#ffffff"), alt.value("#1a1a1a")
+            f"abs(datum.move) > {0.6 * limit:.6g}", alt.value(PAPER), alt.value(INK)
         ),
     )
     said = (
@@ -149,56 +150,12 @@ def _moves_figure(drift: Drift) -> Figure:
         name="drift-moves",
         title="Moves of the segments' means, in standard deviations",
         description=f"A table of colours, a row per feature and a column per segment. {said}",
-        chart=(heat + text).properties(width=440).to_dict(),
+        chart=(heat + text).properties(width=CHART_WIDTH).to_dict(),
     )
-
-
-def _table(drift: Drift) -> DataTable:
-    names = [f"move_{j + 1}" for j in range(len(drift.features))]
-    return DataTable(
-        name="drift",
-        title="Segments before and now",
-        columns=(
-            Column("segment", "segment"),
-            Column("former_segment", "formerly"),
-            Column("former_share", "share before", _DIGITS, is_share=True),
-            Column("share", "share now", _DIGITS, is_share=True),
-            Column("share_z", "z of the share", _DIGITS),
-            Column("psi", "part of the index", _DIGITS),
-            Column("move", "move (sd)", _DIGITS),
-            Column("move_z", "z of the move", _DIGITS),
-            *(
-                Column(name, f"{feature} (sd)", _DIGITS)
-                for name, feature in zip(names, drift.features, strict=True)
-            ),
-            Column("passes", "passes a limit"),
-        ),
-        rows=tuple(
-            (
-                segment.number,
-                segment.former,
-                segment.former_share,
-                segment.share,
-                segment.share_z,
-                segment.psi,
-                segment.move,
-                segment.move_z,
-                *_steps(segment.moves, len(names)),
-                "yes" if drift.moved(segment) else "no",
-            )
-            for segment in drift.segments
-        ),
-    )
-
-
-def _steps(moves: tuple[float, ...], d: int) -> tuple[Cell, ...]:
-    if not moves:
-        return (None,) * d
-    return tuple(step if step == step else None for step in moves)  # noqa: PLR0124  NaN is not
 
 
 def _migration_figure(migration: Migration, totals: dict[int, int]) -> Figure:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "before": f"formerly {former}",
             "now": _label(number),
@@ -207,18 +164,18 @@ def _migration_figure(migration: Migration, totals: dict[int, int]) -> Figure:
         }
         for (former, number), count in sorted(migration.counts.items())
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = chart_of(rows).encode(
         x=alt.X("now:N", title=None, axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("before:N", title=None),
     )
     heat = base.mark_rect().encode(
         color=alt.Color(
-            "share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=["#f7f7f7", "#0b5394"])
+            "share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=["#f7f7f7", BLUE])
         )
     )
     text = base.mark_text().encode(
         text=alt.Text("count:Q", format=","),
-        color=alt.condition("datum.share > 0.5", alt.value("#ffffff"), alt.value("#1a1a1a")),
+        color=alt.condition("datum.share > 0.5", alt.value(PAPER), alt.value(INK)),
     )
     largest = max(rows, key=lambda row: row["count"])
     return Figure(
@@ -228,25 +185,5 @@ def _migration_figure(migration: Migration, totals: dict[int, int]) -> Figure:
             "A table of colours, darker for a larger part of the row. Most are those "
             f"{largest['before']} who are in {largest['now']} now: {largest['count']:,}."
         ),
-        chart=(heat + text).properties(width=440).to_dict(),
-    )
-
-
-def _migration_table(migration: Migration) -> DataTable:
-    none = _MISSING
-    rows: list[tuple[Cell, ...]] = [
-        (str(former), str(number), count)
-        for (former, number), count in sorted(migration.counts.items())
-    ]
-    rows += [(none, str(number), count) for number, count in sorted(migration.joined.items())]
-    rows += [(str(former), none, count) for former, count in sorted(migration.left.items())]
-    return DataTable(
-        name="migration",
-        title="Own customers by former and new segment",
-        columns=(
-            Column("former_segment", "formerly"),
-            Column("segment", "segment"),
-            Column("customers", "own customers"),
-        ),
-        rows=tuple(rows),
+        chart=(heat + text).properties(width=CHART_WIDTH).to_dict(),
     )

@@ -26,7 +26,7 @@ from mpcseg.study.results import Results, open_results
 from mpcseg.verification.evidence import Evidence, collect
 from mpcseg.verification.verify import Finding, verify
 from tests.finished import FinishedStudy, finished_study
-from tests.lies import with_lie
+from tests.lies import Change, with_lie
 from tests.nodes.dying_key import dying_key
 from tests.nodes.processes import spawn
 from tests.nodes.studies import Nodes, close, make_cohort, run, start_compute, two_organisations
@@ -141,9 +141,10 @@ def test_a_key_node_starts_no_follow_up_without_the_former_s_centroids(
 
 @pytest.fixture(scope="module")
 def evidence(study: FollowUp) -> Evidence:
+    (formers_log,) = (study.former.left / "key").glob("audit-*-key-*.sqlite")
     return collect(
         signed(study.nodes.spec),
-        [study.folder, study.former.left],
+        [study.folder, formers_log],
         study.folder / "closing.json",
         None,
         load_agreement(study.former.agreement),
@@ -179,7 +180,7 @@ def test_reviewers_see_from_which_results_it_started(evidence: Evidence) -> None
     ],
     ids=["silent", "too late", "other results", "another study"],
 )
-def test_a_key_node_that_says_otherwise_is_found_out(evidence: Evidence, lie: object) -> None:
+def test_a_key_node_that_says_otherwise_is_found_out(evidence: Evidence, lie: Change) -> None:
     finding = start_check(with_lie(evidence, "key", "alder", lie))
     assert finding.verdict == "failed"
     assert type(finding.error) is AuditError
