@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
-from mpcseg.errors import AgreementError, SealError, SignatureError
+from mpcseg.errors import AgreementError, ConfigError, SealError, SignatureError
 from mpcseg.privacy.release import significant
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
 from mpcseg.study.column_shapes import columns_fit, longest_categories, longest_numeric
@@ -243,6 +243,30 @@ def open_results(spec: StudySpec, identity: Identity, sealed: bytes) -> Results:
             "Somebody else made them. Do not use them, and tell the others.",
         ) from None
     return _read(spec, identity.name, document)  # 4
+
+
+def parse_results(content: bytes, what: str) -> Results:
+    """Read results that were opened earlier and kept as JSON; run by their recipient.
+
+    Nobody's signature is on them any more: they are as trustworthy as the place where they stood.
+
+    Args:
+        content: a file's content, of `Results.document`.
+        what: names it in the error.
+
+    Raises:
+        ConfigError: not opened results of this version.
+    """
+    try:
+        data = json.loads(content)
+        if data.pop("format") != _FORMAT:
+            raise ValueError("of another version")
+        return _RESULTS.validate_python(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+        raise ConfigError(
+            f"{what} is not a file of results of this version",
+            "Take the results.json that `mpcseg party results --output` wrote.",
+        ) from None
 
 
 def sealed_bytes(spec: StudySpec, recipient: str) -> int:
