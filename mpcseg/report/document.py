@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpcseg.report.profiles import profile_section
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Section
 from mpcseg.report.segments import sizes_section
@@ -18,6 +19,7 @@ from mpcseg.report.summary import summary_section
 SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     summary_section,
     sizes_section,
+    profile_section,
 )
 
 

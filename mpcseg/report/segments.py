@@ -67,7 +67,12 @@ def _sizes_chart(received: Received) -> dict[str, Any]:
     )
     scale = alt.Scale(domain=[0, largest * 1.5], nice=False)
     bars = base.mark_bar(color=BLUE).encode(
-        x=alt.X("size:Q", scale=scale, title="customers", axis=alt.Axis(tickCount=4, format=","))
+        x=alt.X(
+            "size:Q",
+            scale=scale,
+            title="customers",
+            axis=alt.Axis(tickCount=4, tickMinStep=1, format=",d"),
+        )
     )
     layers = [bars]
     if received.table.is_noised:

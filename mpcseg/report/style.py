@@ -22,7 +22,9 @@ CHART_WIDTH = 440
 
 CONFIG: dict[str, Any] = {
     "background": PAPER,
-    "font": "sans-serif",
+    # Of equal widths, so that labels fit wherever one of them is there.
+    "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    "padding": {"left": 14, "right": 14, "top": 4, "bottom": 4},
     "axis": {
         "labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK,
         "titleFontWeight": "normal", "gridColor": "#e3e3e3", "domainColor": MUTED,
