@@ -17,7 +17,7 @@ BLUE = "#0b5394"
 ORANGE = "#b04a00"
 PAPER = "#ffffff"
 
-CHART_WIDTH = 440
+CHART_WIDTH = 310
 """Pixels of a figure's plotting area; with its labels it stays readable on a phone."""
 
 CONFIG: dict[str, Any] = {
