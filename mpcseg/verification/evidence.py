@@ -132,7 +132,7 @@ def collect(
             "Name the compute node's storage folder, or leave --storage out.",
         )
     places = list(places)
-    digits, others = agreement.spec.digest[:16], 0
+    digits = agreement.spec.digest[:16]
     found = Evidence(agreement, closing=closing, storage=storage)
     of_former = Evidence(former) if former else None
     formers_key = f"audit-{former.spec.digest[:16]}-key-" if former else None
@@ -149,9 +149,7 @@ def collect(
             _add(of_former, path)
         elif path.suffix == RENEWAL_SUFFIX:
             renewals.append(path)
-        elif path.name.startswith("audit-") and path.suffix == ".sqlite":
-            others += 1
-        elif path in places:
+        elif path in places and not _is_log(path):
             raise EvidenceError(
                 f"{path} is by its name no log, ledger or closing record of this study",
                 f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, "
@@ -159,11 +157,7 @@ def collect(
                 "the nodes gave; or use --closing.",
             )
     if not found.logs and not found.broken:
-        raise EvidenceError(
-            f"no audit log of the study '{agreement.spec.name}' was found"
-            + (f", but {others} of other studies" if others else ""),
-            f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
-        )
+        raise _no_log(agreement, places)
     return Evidence(
         agreement,
         found.logs,
@@ -174,6 +168,21 @@ def collect(
         storage,
         of_former,
         tuple(renewals),
+    )
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is by its name a log, of whatever study."""
+    return path.name.startswith("audit-") and path.suffix == ".sqlite"
+
+
+def _no_log(agreement: Agreement, places: Iterable[Path]) -> EvidenceError:
+    others = sum(map(_is_log, _files(places)))
+    return EvidenceError(
+        f"no audit log of the study '{agreement.spec.name}' was found"
+        + (f", but {others} of other studies" if others else ""),
+        f"Give the files named audit-{agreement.spec.digest[:16]}-….sqlite, or the folders they "
+        "stand in.",
     )
 
 
