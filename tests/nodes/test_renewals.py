@@ -111,7 +111,7 @@ def test_a_study_goes_on_with_certificates_that_were_renewed_half_way(
         assert node.result() == "done"
     assert "advance upload" not in party.report.read_text()
     sealed = fetch_results(now, new_first, address, Recorder(), audit=audit)
-    results = open_results(now, new_first, sealed)
+    open_results(now, new_first, sealed)
     (tmp_path / "closing.json").write_bytes(close(dataclasses.replace(nodes, spec=now), address))
     assert hub.result() == "done"
     write_renewal(renewal, tmp_path / "trial-2.renewal")
