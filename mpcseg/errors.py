@@ -205,6 +205,13 @@ class DatabaseError(DataError):
     exit_status = 35
 
 
+class UnlistedValueError(DataError):
+    """A category has a value that was not agreed on, and nothing says what it counts as."""
+
+    code = "unlisted_value"
+    exit_status = 36
+
+
 # --- keys and parameters -------------------------------------------------------------------
 
 
@@ -496,6 +503,16 @@ class EvidenceError(AuditError):
 
     code = "evidence"
     exit_status = 74
+
+
+# --- monitoring ----------------------------------------------------------------------------
+
+
+class DriftError(MpcsegError):
+    """Segments have changed by more than the limits that were given."""
+
+    code = "drift"
+    exit_status = 80
 
 
 def subclasses() -> dict[str, type[MpcsegError]]:

@@ -159,6 +159,21 @@ class BlocksCommitted(BaseModel):
     manifest: Sha256
 
 
+class StartedFrom(BaseModel):
+    """Key node: the study starts from a former one's released centroids; before any of its rounds.
+
+    Attributes:
+        former: digest of the former agreement.
+        results: SHA-256 of the sealed results that the centroids were taken from, which the former
+            study's key node has sent under this digest.
+    """
+
+    model_config = FROZEN
+    event: Literal["started_from"] = "started_from"
+    former: Sha256
+    results: Sha256
+
+
 class RoundOpened(BaseModel):
     """The key node asks for a round, or the compute node is asked."""
 
@@ -370,6 +385,7 @@ Record = (
     | Decrypted
     | KeysVouched
     | BlocksCommitted
+    | StartedFrom
     | RoundOpened
     | RoundSpent
     | RoundEvaluated

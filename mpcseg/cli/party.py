@@ -150,6 +150,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             radius=spec.l2_radius,
             columns=settings.columns,
             opt_out=settings.opt_out,
+            profile=spec.profile_columns,
         )
         for warning in cohort.warnings:
             shown.event("cohort_warning", warning=warning)

@@ -23,12 +23,12 @@ from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.resume import Resumed
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.rounds import RoundRunner, failure
+from mpcseg.nodes.study_rules import block_names
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import Traffic
 from mpcseg.nodes.transport import Roster
 from mpcseg.nodes.upload_gate import QUOTA_FACTOR, ByteQuota, UploadGate
 from mpcseg.study.spec import StudySpec
-from mpcseg.wire.names import BlobKind, BlobName
 
 MOST_REFUSALS = 1000
 """Refused calls that are written into the log: a member who floods the node fills no disk."""
@@ -94,8 +94,7 @@ class StudyCalls(Answering):
     def _most_bytes(self, party: Caller) -> int:
         """How many bytes a party may send in all."""
         rules = self._state.rules
-        feature, presence = BlobName(BlobKind.FEATURE), BlobName(BlobKind.PRESENCE)
-        block = rules.n_features * self._checks.limit(feature) + self._checks.limit(presence)
+        block = sum(map(self._checks.limit, block_names(1, rules.n_features, rules.columns)))
         return QUOTA_FACTOR * rules.blocks_at_most(party) * block
 
     def _note(self, *records: Record) -> None:

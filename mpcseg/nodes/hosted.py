@@ -280,6 +280,7 @@ class HostedStudy:
             self._plan.circuit.parameters,
             spec.n_clusters,
             spec.n_features,
+            spec.column_layout,
             result_bytes=max(sealed_bytes(spec, name) for name in spec.recipients),
         )
         self.servicer = ComputeServicer(
