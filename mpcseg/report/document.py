@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpcseg.report.columns import columns_section
+from mpcseg.report.fairness_section import fairness_section
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Section
 from mpcseg.report.segments import sizes_section
@@ -18,6 +20,8 @@ from mpcseg.report.summary import summary_section
 SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     summary_section,
     sizes_section,
+    columns_section,
+    fairness_section,
 )
 
 
