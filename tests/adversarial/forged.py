@@ -164,7 +164,7 @@ class Forger:
         return [
             Sum(paths, label, next(stds))
             for task in graph.tasks
-            for paths, label in zip(zip(*task.partials, strict=True), task.labels, strict=True)
+            for paths, label in zip(task.partials, task.labels, strict=True)
         ]
 
     def total(self, paths: Iterable[Path]) -> Encrypted:
