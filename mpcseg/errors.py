@@ -505,6 +505,16 @@ class EvidenceError(AuditError):
     exit_status = 74
 
 
+# --- monitoring ----------------------------------------------------------------------------
+
+
+class DriftError(MpcsegError):
+    """Segments have changed by more than the limits that were given."""
+
+    code = "drift"
+    exit_status = 80
+
+
 def subclasses() -> dict[str, type[MpcsegError]]:
     """All error classes by code, for turning a code from the wire back into an error."""
     found: dict[str, type[MpcsegError]] = {}

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mpcseg.report.terms import exact, received, roles
+from mpcseg.report.terms import exact, received, roles, terms
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
@@ -26,7 +26,7 @@ def print_terms(spec: StudySpec, console: Console) -> None:
     if spec.profile_columns:
         console.print(_profile_columns(spec))
     console.print(_terms(spec))
-    for card in spec.organisations:
+    for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
         if end.date() < spec.expires:
             _line(
@@ -125,65 +125,13 @@ def _agreed_of(column: ProfileColumn) -> str:
     )
 
 
-def _party_shares(spec: StudySpec) -> str:
-    if spec.party_shares:
-        return "SIZES BY PARTY are told to everybody who receives the report"
-    return "of all parties together only"
-
-
 def _terms(spec: StudySpec) -> Table:
     table = Table(title="On which terms", show_header=False)
     table.add_column("term")
     table.add_column("agreed", overflow="fold")
-    release = spec.release
-    for term, agreed in (
-        ("purpose", spec.purpose),
-        ("legal basis", spec.legal_basis),
-        ("segments", f"{spec.n_clusters}, in {spec.n_rounds} rounds at most"),
-        ("consent", _consent(spec)),
-        ("privacy", _privacy(spec)),
-        ("shown", f"segments of {release.smallest_segment:,} customers and more, "
-                  f"{release.significant_digits} significant digits"),
-        ("sizes", _party_shares(spec)),
-        ("fairness", f"a group under {exact(spec.fairness.threshold)} of its share of everybody "
-                     "is under-represented, in protected columns"),
-        ("radius", _radius(spec)),
-        ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
-        ("last day", f"{spec.expires} (UTC)"),
-        ("parameter set", spec.parameter_set),
-        ("seed", str(spec.seed)),
-        ("follows", _former(spec)),
-    ):  # fmt: skip
+    for term, agreed in terms(spec):
         table.add_row(term, Text(agreed))
     return table
-
-
-def _consent(spec: StudySpec) -> str:
-    if spec.consent is None:
-        return "every record in the parties' tables takes part"
-    return f"only records with '{spec.consent.value}' in the column '{spec.consent.column}'"
-
-
-def _former(spec: StudySpec) -> str:
-    if spec.former is None:
-        return "no other study: starting centroids come from the joint moments"
-    return (
-        "starts from the released centroids of the study with the digest "
-        f"{spec.former}, to read out: {spoken(spec.former)}"
-    )
-
-
-def _radius(spec: StudySpec) -> str:
-    if spec.radius is None:
-        return "records are clipped by the features' bounds alone"
-    return f"scaled records are clipped to an L2 norm of {exact(spec.radius)}"
-
-
-def _privacy(spec: StudySpec) -> str:
-    privacy = spec.privacy
-    if isinstance(privacy.epsilon, str):
-        return f"NO NOISE. {privacy.acknowledgement}"
-    return f"noise, epsilon {exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -45,6 +45,7 @@ class StudyCalls(Answering):
         rounds: runs what the key node asks for.
         changes: wakes those who watch.
         record: resolves to the closing record, once the study is over and everything deleted.
+        roster: who may call.
         log: the compute node's audit log: what is not in it does not happen.
         progress: the compute node's own.
         resumed: what earlier processes of this run have put on record.
@@ -65,6 +66,7 @@ class StudyCalls(Answering):
         changes: Changes,
         record: asyncio.Future[bytes],
         *,
+        roster: Roster,
         log: AuditLog,
         progress: Progress,
         resumed: Resumed,
@@ -72,7 +74,7 @@ class StudyCalls(Answering):
     ) -> None:
         super().__init__(spec.digest, progress)
         self._spec = spec
-        self._roster = Roster(spec)
+        self._roster = roster
         self._state = state
         self._store = store
         self._checks = checks

@@ -178,7 +178,7 @@ def prepare(
     """
     verify_identity(spec, identity, Role.PARTY)
     plan = plan_of(spec)
-    own = [party.fingerprint for party in spec.parties].index(identity.fingerprint)
+    own = [party.name for party in spec.parties].index(identity.name)
     return pack_blocks(
         cohort.records,
         plan.parameters.slots,

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpcseg.report.account import hidden_section, provenance_section, reading_section
 from mpcseg.report.columns import columns_section
 from mpcseg.report.fairness_section import fairness_section
+from mpcseg.report.map import map_section
+from mpcseg.report.profiles import profile_section
+from mpcseg.report.quality import budget_section, quality_section
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Section
 from mpcseg.report.segments import sizes_section
@@ -20,8 +24,15 @@ from mpcseg.report.summary import summary_section
 SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     summary_section,
     sizes_section,
+    profile_section,
+    map_section,
     columns_section,
     fairness_section,
+    quality_section,
+    hidden_section,
+    budget_section,
+    reading_section,
+    provenance_section,
 )
 
 

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mpcseg.errors import AgreementError, ConfigError
-from mpcseg.study.agreement import verify_member
 from mpcseg.study.follows import verify_follows
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import open_results
@@ -56,11 +55,10 @@ def open_former(
     Raises:
         AgreementError: `verify_follows`; or the former has shown no segment, or has found another
             number of them.
-        SignatureError: this organisation is not in the former study, or by another card.
-        SealError: the sealed results are not those, or were changed.
+        SealError: the sealed results are not those, were changed, or are sealed for another
+            identity than this one.
     """
     verify_follows(spec, former)
-    verify_member(former, identity)
     centroids = open_results(former, identity, sealed).centroids
     if centroids is None or not centroids.segments:
         raise AgreementError(
