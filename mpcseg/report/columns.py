@@ -21,7 +21,7 @@ from mpcseg.study.column_figures import (
 from mpcseg.study.figures import Report
 
 _ROW = 22
-EVERYBODY = "everybody"
+EVERYBODY = "Everybody"
 
 
 def columns_section(received: Received) -> Section | None:
@@ -116,7 +116,8 @@ def _numeric_figure(column: NumericColumnFigures, report: Report) -> Figure:
     base = chart_of(data).encode(y=alt.Y("segment:N", sort=None, title=None))
     chart = alt.layer(
         base.mark_rule(color=INK, strokeWidth=2).encode(
-            x=alt.X("low:Q", title=column.name, scale=alt.Scale(zero=False)), x2="high:Q"
+            x=alt.X("low:Q", title=column.name, scale=alt.Scale(zero=False, padding=24)),
+            x2="high:Q",
         ),
         base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x="centre:Q"),
         base.mark_text(dy=-11).encode(x="centre:Q", text="label:N"),

@@ -61,9 +61,11 @@ def _paragraphs(audits: Sequence[GroupAudit], threshold: float) -> tuple[str, ..
     if not told:
         told = [f"No group is found to be under {number(threshold)} of its share of everybody."]
     if unsure:
-        told.append(f"Of {counted(unsure, 'group')} in a segment that cannot be told: noise.")
+        told.append(f"For {counted(unsure, 'group')} in a segment the noise leaves it open.")
     if hidden:
-        told.append(f"Of {counted(hidden, 'group')} in a segment too few customers are left.")
+        told.append(
+            f"Nothing is told of {counted(hidden, 'group')} in a segment: too few customers."
+        )
     return tuple(told)
 
 
@@ -86,7 +88,8 @@ def _figure(place: int, column: str, audits: Sequence[GroupAudit], threshold: fl
     ]
     largest = max(row["high"] for row in data)
     scale = alt.Scale(domain=[0, max(largest, 1.0) * 1.7], nice=False)
-    base = chart_of(data).encode(y=alt.Y("group:N", sort=None, title=None))
+    axis = alt.Axis(labelLimit=260)
+    base = chart_of(data).encode(y=alt.Y("group:N", sort=None, title=None, axis=axis))
     x = alt.X("ratio:Q", scale=scale, title="share in the segment / share of everybody")
     chart = alt.layer(
         chart_of([{"threshold": threshold}])
