@@ -160,7 +160,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
         if dry_run:
             prepare(spec, own, cohort)
-            Console().print(CohortView(cohort, spec.features))
+            Console().print(CohortView(cohort, spec.features, spec.profile_columns))
             return
 
         done = run_party(
