@@ -221,8 +221,9 @@ def _talks(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]:
 def _leaves(spec: StudySpec, holder: Holder) -> Iterator[str]:
     if "party" in holder.roles:
         yield (
-            f"From the party node: ciphertexts of the {len(spec.column_names)} agreed columns, "
-            "scaled and clipped, in shuffled order; how many blocks they fill. No identifier, no other column."
+            f"From the party node: ciphertexts of the {len(spec.column_names)} agreed "
+            "columns, scaled and clipped, in shuffled order; how many blocks they fill. No "
+            "identifier, no other column."
         )
     if "key" in holder.roles:
         yield (

@@ -151,8 +151,8 @@ def _organisations(spec: StudySpec) -> Iterator[tuple[str, str, str, str]]:
 def _data_introduction(spec: StudySpec) -> str:
     return (
         f"{len(spec.column_names):,} columns of each record are read by its own party node, "
-        "transformed, scaled by the agreed bounds, and leave it as ciphertexts only. Values outside the bounds "
-        "are clipped."
+        "transformed, scaled by the agreed bounds, and leave it as ciphertexts only. Values "
+        "outside the bounds are clipped."
     )
 
 
