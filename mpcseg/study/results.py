@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
-from mpcseg.errors import AgreementError, SealError, SignatureError
+from mpcseg.errors import AgreementError, ConfigError, SealError, SignatureError
 from mpcseg.privacy.release import significant
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
 from mpcseg.study.figures import (
@@ -130,6 +130,9 @@ class Results:
 
 
 _RESULTS: TypeAdapter[Results] = TypeAdapter(Results)
+
+# What reading a document that is nothing of the kind may raise.
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError)
 
 
 def make_results(
@@ -292,18 +295,55 @@ def _unpadded(content: bytes) -> tuple[bytes, bytes]:
 def _read(spec: StudySpec, recipient: str, document: bytes) -> Results:
     """The results in a signed document, which may still be nonsense."""
     try:
-        data = json.loads(document)
-        if data.pop("format") != _FORMAT:
-            raise ValueError("of another version")
-        results = _RESULTS.validate_python(data)
-        datetime.datetime.strptime(results.made_at, _TIME)
-        if results.canonical != document or not _fits(spec, recipient, results):
+        results = _parsed(spec, recipient, document)
+        if results.canonical != document:
             raise ValueError("not what this study has")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+    except _NONSENSE:
         raise SealError(
             f"'{spec.key.name}' has signed something that is not results of this study",
             "The key node may run another version of mpcseg than this one.",
         ) from None
+    return results
+
+
+def read_opened(spec: StudySpec, document: bytes) -> Results:
+    """Results that this organisation opened before, from its own file ``results.json``.
+
+    Whose they are, and of which study, is checked; the key node's signature is not in the file.
+
+    Args:
+        spec: the agreement.
+        document: the file's content.
+
+    Raises:
+        ConfigError: it is no such file, or of another study.
+    """
+    try:
+        recipient = str(json.loads(document)["recipient"])
+        if recipient not in spec.recipients:
+            raise ValueError("of another organisation")
+        return _parsed(spec, recipient, document)
+    except _NONSENSE:
+        raise ConfigError(
+            f"this is no file of opened results of '{spec.name}'",
+            "Take the results.json that `mpcseg party results --output FOLDER` wrote for this "
+            "agreement.",
+        ) from None
+
+
+def _parsed(spec: StudySpec, recipient: str, document: bytes) -> Results:
+    """The results in a document.
+
+    Raises:
+        one of `_NONSENSE`: they are not what this study can have.
+    """
+    data = json.loads(document)
+    if data.pop("format") != _FORMAT:
+        raise ValueError("of another version")
+    results = _RESULTS.validate_python(data)
+    datetime.datetime.strptime(results.made_at, _TIME)
+    if not _fits(spec, recipient, results):
+        raise ValueError("not what this study has")
     return results
 
 

@@ -19,7 +19,7 @@ from mpcseg.study.agreement import parse_agreement
 from mpcseg.study.card import card_text, load_card
 from mpcseg.study.draft import load_draft
 from mpcseg.study.identity import CERTIFICATE_FILE, PRIVATE_KEYS_FILE, load_identity
-from mpcseg.study.labels import ReleasedCentroids
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.policy import load_policy, verify_policy
 from mpcseg.study.sealing import seal
 from mpcseg.study.spec import StudySpec
