@@ -39,6 +39,7 @@ THRESHOLD = 0.4
 # Both were chosen on two moons, two circles, stripes and blobs (docs/shapes.md).
 _WIDENING = 1.4
 _STEPS = 33  # points on the line between two means at which the density is looked at
+_DECIMALS = 9  # beyond, rounding would decide between equals
 _LEAST_SPREAD = 1e-3  # in standard deviations of all customers; a single point has no density
 
 
@@ -82,7 +83,7 @@ class DensityTree:
                 f"{n:,} segments cannot be merged into {n_segments:,}",
                 f"Ask for a number from 1 to {n:,}.",
             )
-        deepest = np.argsort(self.depths, kind="stable")[:n_segments]
+        deepest = np.lexsort((-self.heights, self.depths))[:n_segments]
         return _flood(self, set(deepest.tolist()))[0]
 
 
@@ -100,19 +101,18 @@ def density_tree(sizes: Array, means: Array, spreads: Array) -> DensityTree:
 
     def density(points: Array) -> Array:
         """Logarithm of the density of customers, up to a constant."""
-        squares = (((points[:, None] - means) / widened) ** 2).sum(axis=2)
-        return np.asarray(logsumexp(constants - squares / 2, axis=1))
+        squares = (((points[..., None, :] - means) / widened) ** 2).sum(axis=-1)
+        return np.asarray(logsumexp(constants - squares / 2, axis=-1))
 
     heights = density(means)
     first, second = np.triu_indices(n, 1)
-    way = np.linspace(0.0, 1.0, _STEPS)[:, None]
-    saddles = np.array(
-        [
-            density(means[a] + way * (means[b] - means[a])).min()
-            for a, b in zip(first, second, strict=True)
-        ]
-    )
-    order = np.argsort(-saddles, kind="stable")
+    way = np.linspace(0.0, 1.0, _STEPS)[:, None, None]
+    ways = [density(means[a] + way * (means[a + 1 :] - means[a])) for a in range(n - 1)]
+    along = np.concatenate(ways or [np.empty((_STEPS, 0))], axis=1)
+    saddles = np.round(along.min(axis=0), _DECIMALS)
+    # Where the way up from a low hill never falls, all its saddles are as high as itself: it goes
+    # with the one whose way is the highest.
+    order = np.lexsort((-along.mean(axis=0), -saddles))
     edges = np.column_stack([first, second])[order].astype(np.int64)
     bare = DensityTree(np.zeros(n), edges, heights)
     meeting = _flood(bare, set())[1]
@@ -120,7 +120,7 @@ def density_tree(sizes: Array, means: Array, spreads: Array) -> DensityTree:
     depths = np.array(
         [np.exp(by_edge[meeting[a]] - heights[a]) if a in meeting else 0.0 for a in range(n)]
     )
-    return DensityTree(np.minimum(depths, 1.0), edges, heights)
+    return DensityTree(np.minimum(np.round(depths, _DECIMALS), 1.0), edges, heights)
 
 
 def _flood(tree: DensityTree, staying: set[int]) -> tuple[npt.NDArray[np.int64], dict[int, int]]:

@@ -31,6 +31,7 @@ _DEPTH = 3
 _LEAST_LEAF = 0.005  # of the draws: a rule for fewer says nothing
 _MOST_RULES = 3
 _ENOUGH = 0.9  # of a segment that its rules cover: more rules gain little
+_WORTH = 0.05  # of a segment that one more rule must add
 _MOSTLY = 0.5  # precision from which on a leaf is the segment's
 _DIGITS = 3
 # A threshold may be moved by 1 % of the feature's agreed width (2 in scaled space) to be shorter.
@@ -268,8 +269,11 @@ def _rules_of(
     covered = np.zeros(len(records), dtype=np.bool_)
     for _, _, box in good[:_MOST_RULES]:
         conditions = _conditions(box, features)
+        met = _met(conditions, features, values)
+        if chosen and (met & ~covered)[is_own].mean() < _WORTH:
+            continue
         chosen.append(conditions)
-        covered |= _met(conditions, features, values)
+        covered |= met
         if covered[is_own].mean() >= _ENOUGH:
             break
     return chosen
