@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli.agreed import study_to_run
+from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
 from mpcseg.cli.config import (
     PartyConfig,
     load_config,
@@ -27,6 +27,7 @@ from mpcseg.cli.options import (
     PolicyOption,
     ProgressOption,
     ProxyOption,
+    RenewalOption,
     StudyOption,
     SummaryOption,
     TableOption,
@@ -49,6 +50,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     study: StudyOption = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     data: DataOption = None,
     table: TableOption = None,
@@ -93,6 +95,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "study": study,
         "identity": identity,
         "policy": policy,
+        "renewals": renewal,
         "address": address,
         "data": data,
         "table": table,
@@ -108,9 +111,16 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
+    renewals = load_renewals(settings.renewals)
     spec = study_to_run(
-        settings.study, settings.policy, settings.columns, folder=settings.audit, role="party"
+        settings.study,
+        settings.policy,
+        settings.columns,
+        renewals=renewals,
+        folder=settings.audit,
+        role="party",
     )
+    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
@@ -124,6 +134,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             radius=spec.l2_radius,
             columns=settings.columns,
             opt_out=settings.opt_out,
+            profile=spec.profile_columns,
         )
         for warning in cohort.warnings:
             shown.event("cohort_warning", warning=warning)

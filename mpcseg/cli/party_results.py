@@ -23,6 +23,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     ProgressOption,
     ProxyOption,
+    RenewalOption,
     StudyOption,
     TableOption,
 )
@@ -72,6 +73,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     config: ConfigOption = None,
     study: StudyOption = None,
     identity: IdentityOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     sealed: Annotated[
         Path | None,
@@ -128,6 +130,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     options = {
         "study": study,
         "identity": identity,
+        "renewals": renewal,
         "address": address,
         "data": data,
         "table": table,
@@ -150,7 +153,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
         raise ConfigError(
             "--labels-table and --merged are for labels", "Say where to write them: --labels."
         )
-    spec = study_to_end(settings.study)
+    spec = study_to_end(settings.study, settings.renewals)
     own = load_own_identity(settings.identity)
     verify_member(spec, own)
     if labels is not None and own.name not in spec.release.centroids:
