@@ -23,6 +23,7 @@ from mpcseg.cli import (
     kit,
     party,
     plan,
+    report,
     storage,
     study,
 )
@@ -46,6 +47,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("demo")(demo.demo)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("kit")(kit.kit)
 app.add_typer(identity.app, name="identity")

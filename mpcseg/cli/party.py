@@ -39,8 +39,8 @@ from mpcseg.cli.options import (
     TableOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
-from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.cli.results import show_results, write_results
+from mpcseg.cli.progress import ProgressMode
+from mpcseg.cli.results import sealed_results, show_results, write_results
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import AgreementError, ConfigError
@@ -48,10 +48,8 @@ from mpcseg.report.cohort import CohortView
 from mpcseg.report.files import verify_output_folder
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.cohort import load_cohort
-from mpcseg.study.documents import read_bytes
-from mpcseg.study.identity import Identity
 from mpcseg.study.labels import label_customers, verify_label_file
-from mpcseg.study.results import Results, open_results, sealed_bytes
+from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
 from mpcseg.study.table import TableSource
 
@@ -266,7 +264,17 @@ def results(  # noqa: PLR0913  each is an option of the command line
             f"the agreement gives '{own.name}' no centroids, so that there is nothing to label by",
             "Who receives what is in the agreement: mpcseg study show FILE",
         )
-    opened = open_results(spec, own, _sealed(spec, own, settings, sealed, progress))
+    content = sealed_results(
+        spec,
+        own,
+        sealed,
+        settings.address,
+        audit=settings.audit,
+        patience=settings.patience,
+        proxy=settings.proxy,
+        mode=progress,
+    )
+    opened = open_results(spec, own, content)
     console = Console()
     show_results(opened, console)
     if output is not None:
@@ -288,35 +296,6 @@ def _labelled(
         raise ConfigError("labels need the identifiers", "Name their column: --id-column.")
     verify_label_file(labels, overwrite=overwrite)
     return TableSource(settings.data, settings.id_column, settings.table)
-
-
-def _sealed(
-    spec: StudySpec,
-    own: Identity,
-    settings: ResultsConfig,
-    file: Path | None,
-    mode: ProgressMode,
-) -> bytes:
-    if file is not None:
-        limit = 2 * sealed_bytes(spec, own.name)
-        return read_bytes(file, "the sealed results", limit=limit)
-    if settings.address is None:
-        raise ConfigError(
-            "results are fetched from the compute node, and no address is given",
-            "Give --address HOST:PORT, or --sealed FILE for a file that you were sent.",
-        )
-    from mpcseg.nodes.requests import fetch_results  # noqa: PLC0415  gRPC takes a while to import
-
-    with suspendable(), open_progress(mode) as shown:
-        return fetch_results(
-            spec,
-            own,
-            settings.address,
-            shown,
-            audit=settings.audit,
-            patience=settings.patience,
-            proxy=settings.proxy,
-        )
 
 
 def _label(
