@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.audit.checkpoint import verify_checkpoint
-from mpcseg.audit.log import LOG_DIGITS, log_name
-from mpcseg.audit.log_file import read_log
-from mpcseg.audit.records import Checkpoint, CheckpointTaken, NodeRole
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.config import AUDIT_FOLDER
 from mpcseg.cli.options import AddressOption, IdentityOption, PatienceOption, ProxyOption
@@ -18,16 +14,15 @@ from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import sealed_results
 from mpcseg.errors import ConfigError
+from mpcseg.report.checkpoints import known_checkpoints
 from mpcseg.report.files import verify_output_folder
 from mpcseg.report.formats import parse_formats, verify_report_extra
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.results import open_results, read_results
-from mpcseg.study.spec import StudySpec
 
 _PATIENCE = 30.0
 _MOST_BYTES = 1 << 26
-_ROLES: tuple[NodeRole, ...] = ("key", "compute", "party")
 
 
 def report(  # noqa: PLR0913  each is an option of the command line
@@ -117,44 +112,3 @@ def report(  # noqa: PLR0913  each is an option of the command line
     document = report_document(Received(spec, opened, is_verified, checkpoints))
     for path in write_report(document, output, wanted):
         typer.echo(f"written: {path}")
-
-
-def known_checkpoints(spec: StudySpec, folder: Path) -> tuple[Checkpoint, ...]:
-    """The last checkpoint of each node's log, as an organisation's own logs of the study have them.
-
-    Args:
-        spec: the study.
-        folder: of its audit logs; a key node's is its output folder.
-
-    Raises:
-        ConfigError: there is no log of this study in it.
-        LogError: a log is damaged or was changed.
-        SignatureError: a checkpoint is not signed by its organisation.
-    """
-    places = (folder, folder / spec.digest[:LOG_DIGITS])
-    logs = sorted(
-        path
-        for place in places
-        for role in _ROLES
-        for path in place.glob(log_name(spec, role, "*"))
-    )
-    if not logs:
-        raise ConfigError(
-            f"there is no audit log of '{spec.name}' in {folder}",
-            "Name the folder of this organisation's node, or leave --audit out.",
-        )
-    last: dict[tuple[str, str], Checkpoint] = {}
-    for path in logs:
-        log = read_log(path, spec)
-        taken = [
-            entry.record.checkpoint
-            for entry in log.entries
-            if isinstance(entry.record, CheckpointTaken)
-        ]
-        for head in (*taken, *log.heads):
-            key = (head.organisation, head.role)
-            if key not in last or head.size > last[key].size:
-                last[key] = head
-    for head in last.values():
-        verify_checkpoint(spec, head)
-    return tuple(last[key] for key in sorted(last))

@@ -10,15 +10,13 @@ from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import ConfigError
 from mpcseg.report.export import write_segments_csv, write_segments_json
-from mpcseg.report.files import SEGMENTS_CSV, SEGMENTS_JSON, write_json
+from mpcseg.report.files import RESULTS_FILE, SEGMENTS_CSV, SEGMENTS_JSON, write_json
 from mpcseg.report.model import segment_table
 from mpcseg.report.table import SegmentsView
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import Results, sealed_bytes
 from mpcseg.study.spec import StudySpec
-
-RESULTS_FILE = "results.json"
 
 
 def write_results(results: Results, folder: Path) -> None:

@@ -19,7 +19,8 @@ from mpcseg.privacy.release import significant
 # sent to an organisation is rounded to the agreed digits before (`mpcseg.study.figures`).
 SIGNIFICANT_DIGITS = 5
 
-# In the key node's folder of results.
+# In a folder of opened results.
+RESULTS_FILE = "results.json"
 SEGMENTS_CSV = "segments.csv"
 SEGMENTS_JSON = "segments.json"
 
