@@ -24,6 +24,7 @@ from mpcseg.cli import (
     kit,
     party,
     plan,
+    report,
     shapes,
     storage,
     study,
@@ -48,6 +49,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("demo")(demo.demo)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("kit")(kit.kit)
 app.command("shapes")(shapes.shapes)

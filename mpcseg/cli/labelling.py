@@ -29,16 +29,8 @@ class LabelledTable(Protocol):
     """Of a command's settings, what says where the customers are."""
 
     @property
-    def data(self) -> Path | str | None:
-        """As in `mpcseg.cli.config.PartyConfig`."""
-
-    @property
-    def table(self) -> str | None:
-        """Likewise."""
-
-    @property
-    def id_column(self) -> str | None:
-        """Likewise."""
+    def source(self) -> TableSource:
+        """As in `mpcseg.cli.config.PartyConfig`; the table is named."""
 
     @property
     def opt_out(self) -> Path | None:
@@ -89,21 +81,18 @@ class LabelOptions:
         table = self.in_database
         return self.target if table is None else table.name
 
-    def verify(self, data: Path | str | None, id_column: str | None) -> None:
+    def verify(self, source: TableSource) -> None:
         """Refuse what could not be labelled or written, before anything is fetched or read.
 
         Args:
-            data: the customer table.
-            id_column: its identifiers.
+            source: the customer table.
 
         Raises:
-            ConfigError: the table or its identifiers are not named, or the table for the labels.
+            ConfigError: the identifiers are not named, or the table for the labels.
             OutputError: the file or table is there already, or cannot be made.
             DatabaseError: the database does not answer.
         """
-        if data is None:
-            raise ConfigError("labels need the customer table", "Name it: --data and --id-column.")
-        if id_column is None:
+        if source.id_column is None:
             raise ConfigError("labels need the identifiers", "Name their column: --id-column.")
         table = self.in_database
         if table is None:
@@ -133,8 +122,7 @@ def label(
     released = ReleasedCentroids.of_results(spec, results)
     if options.merged is not None:
         released = released.merge(read_mapping(options.merged, spec))
-    source = TableSource(settings.data or "", settings.id_column, settings.table)
-    table = options.in_database
+    source, table = settings.source, options.in_database
 
     with _shown(mode) as told:
 

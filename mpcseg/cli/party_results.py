@@ -28,16 +28,16 @@ from mpcseg.cli.options import (
     TableOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
-from mpcseg.cli.progress import ProgressMode, open_progress
-from mpcseg.cli.results import show_results, write_results
-from mpcseg.cli.suspension import suspendable
+from mpcseg.cli.progress import ProgressMode
+from mpcseg.cli.results import sealed_results, show_results, write_results
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.files import verify_output_folder
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
-from mpcseg.study.results import Results, open_results, read_opened, sealed_bytes
+from mpcseg.study.results import Results, open_results, read_results, sealed_bytes
 from mpcseg.study.spec import StudySpec
+from mpcseg.study.table import TableSource
 
 
 class ResultsConfig(OneStudyConfig):
@@ -67,6 +67,17 @@ class ResultsConfig(OneStudyConfig):
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     max_upload_mbit: float | None = None
 
+    @property
+    def source(self) -> TableSource:
+        """Where the customers to be labelled are.
+
+        Raises:
+            ConfigError: no table is named, a database without a table, or a file with one.
+        """
+        if self.data is None:
+            raise ConfigError("labels need the customer table", "Name it: --data and --id-column.")
+        return TableSource(self.data, self.id_column, self.table)
+
 
 def results(  # noqa: PLR0913  each is an option of the command line
     *,
@@ -82,7 +93,8 @@ def results(  # noqa: PLR0913  each is an option of the command line
     opened: Annotated[
         Path | None,
         typer.Option(
-            "--opened", help="Take this results.json of an earlier --output instead of fetching."
+            "--results",
+            help="Take results that were opened earlier (results.json) instead of fetching.",
         ),
     ] = None,
     output: Annotated[
@@ -124,7 +136,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
 
     Any organisation that receives results can do this, as often as it likes, until the study is
     closed. Results come from the compute node, which cannot read them. Customers are labelled on
-    this machine; nothing is sent. With --sealed or --opened, nobody is asked for anything: new
+    this machine; nothing is sent. With --sealed or --results, nobody is asked for anything: new
     customers can be labelled long after the study, without a network.
     """
     options = {
@@ -144,11 +156,11 @@ def results(  # noqa: PLR0913  each is an option of the command line
     if output is not None:
         verify_output_folder(output)
     if sealed is not None and opened is not None:
-        raise ConfigError("--sealed and --opened are both given", "Give the one or the other.")
+        raise ConfigError("--sealed and --results are both given", "Give the one or the other.")
     labelling = None
     if labels is not None:
         labelling = LabelOptions(labels, labels_table, merged, overwrite=overwrite)
-        labelling.verify(settings.data, settings.id_column)
+        labelling.verify(settings.source)
     elif labels_table is not None or merged is not None:
         raise ConfigError(
             "--labels-table and --merged are for labels", "Say where to write them: --labels."
@@ -164,7 +176,17 @@ def results(  # noqa: PLR0913  each is an option of the command line
     if opened is not None:
         found = _opened(spec, own, opened)
     else:
-        found = open_results(spec, own, _sealed(spec, own, settings, sealed, progress))
+        content = sealed_results(
+            spec,
+            own,
+            sealed,
+            settings.address,
+            audit=settings.audit,
+            patience=settings.patience,
+            proxy=settings.proxy,
+            mode=progress,
+        )
+        found = open_results(spec, own, content)
     console = Console()
     show_results(found, console)
     if output is not None:
@@ -176,39 +198,10 @@ def results(  # noqa: PLR0913  each is an option of the command line
 
 def _opened(spec: StudySpec, own: Identity, file: Path) -> Results:
     limit = 4 * sealed_bytes(spec, own.name)  # written for people, with blanks
-    results = read_opened(spec, read_bytes(file, "the opened results", limit=limit))
+    results = read_results(spec, read_bytes(file, "the opened results", limit=limit))
     if results.recipient != own.name:
         raise ConfigError(
             f"{file} holds the results of '{results.recipient}', not of '{own.name}'",
             "Take the file that was written with this identity.",
         )
     return results
-
-
-def _sealed(
-    spec: StudySpec,
-    own: Identity,
-    settings: ResultsConfig,
-    file: Path | None,
-    mode: ProgressMode,
-) -> bytes:
-    if file is not None:
-        limit = 2 * sealed_bytes(spec, own.name)
-        return read_bytes(file, "the sealed results", limit=limit)
-    if settings.address is None:
-        raise ConfigError(
-            "results are fetched from the compute node, and no address is given",
-            "Give --address HOST:PORT, or --sealed FILE for a file that you were sent.",
-        )
-    from mpcseg.nodes.requests import fetch_results  # noqa: PLC0415  gRPC takes a while to import
-
-    with suspendable(), open_progress(mode) as shown:
-        return fetch_results(
-            spec,
-            own,
-            settings.address,
-            shown,
-            audit=settings.audit,
-            patience=settings.patience,
-            proxy=settings.proxy,
-        )

@@ -14,7 +14,7 @@ from mpcseg.report.files import verify_output_file, write_json
 from mpcseg.report.merged import MergedView
 from mpcseg.shapes.merging import merged_by
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.results import read_opened
+from mpcseg.study.results import read_results
 
 _RESULTS_BYTES = 64 << 20
 
@@ -27,10 +27,10 @@ class _Method(StrEnum):
 def shapes(
     *,
     study: Annotated[Path, typer.Option("--study", help="The agreement file.")],
-    opened: Annotated[
+    results: Annotated[
         Path,
         typer.Option(
-            "--opened", help="The results.json that `mpcseg party results --output` wrote."
+            "--results", help="The results.json that `mpcseg party results --output` wrote."
         ),
     ],
     method: Annotated[
@@ -66,8 +66,8 @@ def shapes(
     if output is not None:
         verify_output_file(output)
     spec = study_to_end(study)
-    results = read_opened(spec, read_bytes(opened, "the opened results", limit=_RESULTS_BYTES))
-    merged = merged_by(spec, results, method.value, segments)
+    received = read_results(spec, read_bytes(results, "the opened results", limit=_RESULTS_BYTES))
+    merged = merged_by(spec, received, method.value, segments)
     console = Console()
     console.print(MergedView(merged))
     if output is not None:

@@ -132,8 +132,6 @@ class Results:
 
 
 _RESULTS: TypeAdapter[Results] = TypeAdapter(Results)
-
-# What reading a document that is nothing of the kind may raise.
 _NONSENSE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError)
 
 
@@ -273,6 +271,26 @@ def parse_results(content: bytes, what: str) -> Results:
         ) from None
 
 
+def read_results(spec: StudySpec, content: bytes) -> Results:
+    """Results that were opened earlier and kept as a file; nothing tells who made the file.
+
+    Args:
+        spec: the agreement.
+        content: of the file, as `Results.document` in JSON.
+
+    Raises:
+        ConfigError: these are no results of this study, or of another version.
+    """
+    try:
+        document = rfc8785.dumps(json.loads(content))
+        return _parsed(spec, json.loads(document)["recipient"], document)
+    except (*_NONSENSE, rfc8785.CanonicalizationError):
+        raise ConfigError(
+            f"these are no results of '{spec.name}', or of another version of mpcseg",
+            "Take results.json as `mpcseg party results` wrote it, and its agreement.",
+        ) from None
+
+
 def sealed_bytes(spec: StudySpec, recipient: str) -> int:
     """Length of the sealed file of a recipient, known from the agreement alone."""
     return len(_header(spec, recipient)) + _padded_bytes(spec, recipient) + OVERHEAD_BYTES
@@ -321,54 +339,22 @@ def _unpadded(content: bytes) -> tuple[bytes, bytes]:
 def _read(spec: StudySpec, recipient: str, document: bytes) -> Results:
     """The results in a signed document, which may still be nonsense."""
     try:
-        results = _parsed(spec, recipient, document)
-        if results.canonical != document:
-            raise ValueError("not what this study has")
+        return _parsed(spec, recipient, document)
     except _NONSENSE:
         raise SealError(
             f"'{spec.key.name}' has signed something that is not results of this study",
             "The key node may run another version of mpcseg than this one.",
         ) from None
-    return results
-
-
-def read_opened(spec: StudySpec, document: bytes) -> Results:
-    """Results that this organisation opened before, from its own file ``results.json``.
-
-    Whose they are, and of which study, is checked; the key node's signature is not in the file.
-
-    Args:
-        spec: the agreement.
-        document: the file's content.
-
-    Raises:
-        ConfigError: it is no such file, or of another study.
-    """
-    try:
-        recipient = str(json.loads(document)["recipient"])
-        if recipient not in spec.recipients:
-            raise ValueError("of another organisation")
-        return _parsed(spec, recipient, document)
-    except _NONSENSE:
-        raise ConfigError(
-            f"this is no file of opened results of '{spec.name}'",
-            "Take the results.json that `mpcseg party results --output FOLDER` wrote for this "
-            "agreement.",
-        ) from None
 
 
 def _parsed(spec: StudySpec, recipient: str, document: bytes) -> Results:
-    """The results in a document.
-
-    Raises:
-        one of `_NONSENSE`: they are not what this study can have.
-    """
+    """The results in a canonical document; one of `_NONSENSE` where there are none in it."""
     data = json.loads(document)
     if data.pop("format") != _FORMAT:
         raise ValueError("of another version")
     results = _RESULTS.validate_python(data)
     datetime.datetime.strptime(results.made_at, _TIME)
-    if not _fits(spec, recipient, results):
+    if results.canonical != document or not _fits(spec, recipient, results):
         raise ValueError("not what this study has")
     return results
 
