@@ -205,6 +205,13 @@ class DatabaseError(DataError):
     exit_status = 35
 
 
+class UnlistedValueError(DataError):
+    """A category has a value that was not agreed on, and nothing says what it counts as."""
+
+    code = "unlisted_value"
+    exit_status = 36
+
+
 # --- keys and parameters -------------------------------------------------------------------
 
 

@@ -272,6 +272,34 @@ class StartedAnew(BaseModel):
     peer_role: NodeRole
 
 
+class RenewalTaken(BaseModel):
+    """From here on the node goes by a renewal of certificates, which everybody has signed.
+
+    Attributes:
+        version: of the agreement; the first renewal is 2.
+        renewal: its digest.
+    """
+
+    model_config = FROZEN
+    event: Literal["renewal_taken"] = "renewal_taken"
+    version: Count
+    renewal: Sha256
+
+
+class CertificateUsed(BaseModel):
+    """Compute node: an organisation came with a renewed certificate; older ones count no more.
+
+    Attributes:
+        organisation: whose.
+        version: that brought the certificate.
+    """
+
+    model_config = FROZEN
+    event: Literal["certificate_used"] = "certificate_used"
+    organisation: NodeName
+    version: Count
+
+
 class EndDecided(BaseModel):
     """Compute node: the study ends; written before anybody is told, so that no restart undoes it.
 
@@ -365,6 +393,8 @@ Record = (
     | RefusalsOmitted
     | SecretKeyDestroyed
     | StartedAnew
+    | RenewalTaken
+    | CertificateUsed
     | EndDecided
     | DeletionBegan
     | StudyEnded

@@ -27,8 +27,8 @@ def verify(
     places: Annotated[
         list[Path],
         typer.Argument(
-            help="Audit logs and privacy ledgers, or folders in which they stand: the compute "
-            "node's storage, the key node's output, the parties' mpcseg-audit."
+            help="Audit logs, privacy ledgers and renewals, or folders in which they stand: the "
+            "compute node's storage, the key node's output, the parties' mpcseg-audit."
         ),
     ],
     closing: Annotated[

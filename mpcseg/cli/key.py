@@ -9,7 +9,12 @@ import typer
 from rich.console import Console
 
 from mpcseg.audit.records import RecoveryKind
-from mpcseg.cli.agreed import study_to_end, study_to_run
+from mpcseg.cli.agreed import (
+    load_renewals,
+    study_to_end,
+    study_to_run,
+    verify_all_taken,
+)
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -22,6 +27,7 @@ from mpcseg.cli.options import (
     PolicyOption,
     ProgressOption,
     ProxyOption,
+    RenewalOption,
     StudyOption,
     SummaryOption,
 )
@@ -55,6 +61,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     study: StudyOption = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     output: Annotated[
         Path | None,
@@ -112,6 +119,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "study": study,
         "identity": identity,
         "policy": policy,
+        "renewals": renewal,
         "address": address,
         "output": output,
         "recovery": recovery,
@@ -127,7 +135,11 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     if trial_output is not None:
         verify_output_file(trial_output, made=settings.output)
-    spec = study_to_run(settings.study, settings.policy, folder=settings.output, role="key")
+    renewals = load_renewals(settings.renewals)
+    spec = study_to_run(
+        settings.study, settings.policy, renewals=renewals, folder=settings.output, role="key"
+    )
+    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
     former = _former(settings, spec, own)
 

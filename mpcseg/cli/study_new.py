@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.study_columns import profile_columns
 from mpcseg.errors import ConfigError
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
 from mpcseg.study.draft_following import following
@@ -49,6 +50,24 @@ def new(  # noqa: PLR0913  each is an option of the command line
             "identity or log1p; may be repeated. Without it: three examples, to be edited.",
         ),
     ] = None,
+    profile_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile-column",
+            help="NAME:TRANSFORM:LOWER:UPPER for means and spreads, or NAME=VALUE,VALUE for shares "
+            "of agreed values, of a column that is not clustered on; may be repeated.",
+        ),
+    ] = None,
+    protected: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protected",
+            help="Name of a profile column whose groups are audited for fairness; may be repeated.",
+        ),
+    ] = None,
+    party_shares: Annotated[
+        bool, typer.Option("--party-shares", help="Tell sizes of segments by party as well.")
+    ] = False,
     clusters: Annotated[
         int, typer.Option("--clusters", help="How many segments to look for.")
     ] = Draft.n_clusters,
@@ -150,6 +169,8 @@ def new(  # noqa: PLR0913  each is an option of the command line
         n_clusters=clusters,
         n_rounds=rounds,
         features=[_feature(text) for text in feature] if feature else EXAMPLE_FEATURES,
+        profile_columns=profile_columns(profile_column or (), protected or ()),
+        party_shares=party_shares,
         radius=radius,
         consent=_pair(consent, "--consent", "COLUMN=VALUE") if consent else None,
         epsilon=_epsilon(epsilon),

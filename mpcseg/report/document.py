@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpcseg.report.account import hidden_section, provenance_section, reading_section
+from mpcseg.report.map import map_section
+from mpcseg.report.profiles import profile_section
+from mpcseg.report.quality import budget_section, quality_section
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Section
 from mpcseg.report.segments import sizes_section
@@ -18,6 +22,13 @@ from mpcseg.report.summary import summary_section
 SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     summary_section,
     sizes_section,
+    profile_section,
+    map_section,
+    quality_section,
+    hidden_section,
+    budget_section,
+    reading_section,
+    provenance_section,
 )
 
 

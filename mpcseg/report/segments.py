@@ -57,7 +57,7 @@ def _sizes_chart(received: Received) -> dict[str, Any]:
             "size": segment.size,
             "low": max(segment.size - (segment.noise or 0), 0),
             "high": segment.size + (segment.noise or 0),
-            "label": f"{noisy(number(segment.size), segment.noise)} ({share(segment.share)})",
+            "label": noisy(number(segment.size), segment.noise),
         }
         for segment in received.table.segments
     ]
@@ -65,9 +65,14 @@ def _sizes_chart(received: Received) -> dict[str, Any]:
     base = chart_of(rows).encode(
         y=alt.Y("segment:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False)),
     )
-    scale = alt.Scale(domain=[0, largest * 1.5], nice=False)
+    scale = alt.Scale(domain=[0, largest * 1.45], nice=False)
     bars = base.mark_bar(color=BLUE).encode(
-        x=alt.X("size:Q", scale=scale, title="customers", axis=alt.Axis(tickCount=4, format=","))
+        x=alt.X(
+            "size:Q",
+            scale=scale,
+            title="customers",
+            axis=alt.Axis(tickCount=4, tickMinStep=1, format=",d"),
+        )
     )
     layers = [bars]
     if received.table.is_noised:

@@ -17,12 +17,14 @@ BLUE = "#0b5394"
 ORANGE = "#b04a00"
 PAPER = "#ffffff"
 
-CHART_WIDTH = 440
+CHART_WIDTH = 310
 """Pixels of a figure's plotting area; with its labels it stays readable on a phone."""
 
 CONFIG: dict[str, Any] = {
     "background": PAPER,
-    "font": "sans-serif",
+    # Of equal widths, so that labels fit wherever one of them is there.
+    "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    "padding": {"left": 14, "right": 14, "top": 4, "bottom": 4},
     "axis": {
         "labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK,
         "titleFontWeight": "normal", "gridColor": "#e3e3e3", "domainColor": MUTED,

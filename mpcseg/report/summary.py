@@ -83,7 +83,7 @@ def _overview(received: Received) -> DataTable:
             Column("segment", "Segment"),
             Column("name", "Suggested name"),
             Column("customers", "Customers"),
-            Column("customers_noise", "± noise (customers)"),
+            Column("customers_noise", "± noise", received.spec.release.significant_digits),
             Column("share", "Share of all", is_share=True),
             Column("stands_out", "What stands out"),
         ),

@@ -29,7 +29,7 @@ def share(value: float, digits: int | None = None) -> str:
     """A number between 0 and 1 as a percentage, with the digits that it has."""
     rounded = value if digits is None else significant(value, digits)
     text = f"{Decimal(repr(rounded)) * 100:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "%"
 
 
 def signed(value: float) -> str:

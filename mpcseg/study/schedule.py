@@ -50,9 +50,10 @@ from mpcseg.study.checks import (
     verify_features_vary,
     verify_possible_number,
 )
+from mpcseg.study.column_estimates import ColumnEstimates, Sizes, estimate_columns
 from mpcseg.study.estimation import Means, Totals, noised_means, repaired_moments, shrinkage
 from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
-from mpcseg.study.segments import Centroids, segments_from_profile
+from mpcseg.study.segments import Centroids, Segments, segments_from_profile
 from mpcseg.study.start import following_centers, starting_centers
 
 __all__ = ["RoundRecord", "RoundRequest", "Schedule", "StudyResult"]
@@ -174,7 +175,7 @@ class Schedule:
 
         Args:
             sums: admission: shape (n_parties, 3); moments: (1 + d + d(d + 1)/2,); lloyd:
-                (k, d + 1); profile: (k, 2d + 1).
+                (k, d + 1); profile: (k, 2d + 1 + c), c of profile columns.
 
         Returns:
             What the round came to.
@@ -217,7 +218,7 @@ class Schedule:
     def _verified(self, request: RoundRequest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of a request if records in the domain can have them."""
         k, d = self._k, self._d
-        wanted = sums_shape(request.kind, k, d, len(self._parties))
+        wanted = sums_shape(request.kind, k, d, len(self._parties), self._noise.columns)
         if sums.shape != wanted:
             raise ProtocolError(
                 f"round {request.index} ({request.kind}) has {wanted} sums, not {sums.shape}"
@@ -399,10 +400,10 @@ class Schedule:
         return 2 * std > LARGEST_COUNT_NOISE * self._n_records / self._k
 
     def _receive_profile(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
-        moments = self._moments
+        moments, stds, first = self._moments, self._stds(request), 2 * self._d + 1
         found = segments_from_profile(
-            sums,
-            self._stds(request),
+            sums[:, :first],
+            stds[:, :first],
             Centroids(self._centers, self._center_stds, moments.mean, self._weights),
             self._totals,
             emptiness_threshold(moments.n_records, self._sign.error),
@@ -429,8 +430,21 @@ class Schedule:
             n_iter=self._made,
             converged=self._converged,
             history=tuple(self._history),
+            columns=self._columns(found, sums[:, first:], stds[:, first:]),
         )
         return record
+
+    def _columns(
+        self, found: Segments, sums: NDArray[np.float64], stds: NDArray[np.float64]
+    ) -> ColumnEstimates | None:
+        if not self._noise.columns.n_sums:
+            return None
+        sizes = Sizes(
+            np.append(found.sizes, self._n_records),
+            np.append(found.size_stds, self._count_std),
+            np.append(found.filled, True),
+        )
+        return estimate_columns(sums, stds, sizes, self._noise.columns)
 
     def _open(self, following: RoundKind | None, record: RoundRecord) -> None:
         """Enter a finished round in the history and open the next one."""

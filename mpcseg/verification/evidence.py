@@ -24,6 +24,7 @@ from mpcseg.audit.records import (
 )
 from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.study.agreement import Agreement
+from mpcseg.study.renewal import RENEWAL_SUFFIX
 from mpcseg.study.spec import StudySpec
 
 R = TypeVar("R", bound=Record)
@@ -47,6 +48,7 @@ class Evidence:
         storage: a folder of the compute node to be searched for secret keys; None for none.
         former: of the study that this one follows: its agreement, and its key node's log if that
             was given; None where the agreement was not.
+        renewals: renewals of certificates that were found, of this study or others.
     """
 
     agreement: Agreement
@@ -57,6 +59,7 @@ class Evidence:
     closing: Path | None = None
     storage: Path | None = None
     former: Evidence | None = None
+    renewals: tuple[Path, ...] = ()
 
     @property
     def spec(self) -> StudySpec:
@@ -129,10 +132,11 @@ def collect(
             "Name the compute node's storage folder, or leave --storage out.",
         )
     places = list(places)
-    digits, others = agreement.spec.digest[:16], 0
+    digits = agreement.spec.digest[:16]
     found = Evidence(agreement, closing=closing, storage=storage)
     of_former = Evidence(former) if former else None
     formers_key = f"audit-{former.spec.digest[:16]}-key-" if former else None
+    renewals: list[Path] = []
     ledgers, closings = [], [closing] if closing else []
     for path in _files(places):
         if path.name.startswith(f"audit-{digits}-") and path.suffix == ".sqlite":
@@ -143,20 +147,17 @@ def collect(
             closings.append(path)
         elif of_former and formers_key and path.name.startswith(formers_key):
             _add(of_former, path)
-        elif path.name.startswith("audit-") and path.suffix == ".sqlite":
-            others += 1
-        elif path in places:
+        elif path.suffix == RENEWAL_SUFFIX:
+            renewals.append(path)
+        elif path in places and not _is_log(path):
             raise EvidenceError(
                 f"{path} is by its name no log, ledger or closing record of this study",
-                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, and "
-                f"closing-{digits}.json. Keep the names that the nodes gave; or use --closing.",
+                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, "
+                f"closing-{digits}.json, and …{RENEWAL_SUFFIX} for renewals. Keep the names that "
+                "the nodes gave; or use --closing.",
             )
     if not found.logs and not found.broken:
-        raise EvidenceError(
-            f"no audit log of the study '{agreement.spec.name}' was found"
-            + (f", but {others} of other studies" if others else ""),
-            f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
-        )
+        raise _no_log(agreement, places)
     return Evidence(
         agreement,
         found.logs,
@@ -166,6 +167,22 @@ def collect(
         next(iter(closings), None),
         storage,
         of_former,
+        tuple(renewals),
+    )
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is by its name a log, of whatever study."""
+    return path.name.startswith("audit-") and path.suffix == ".sqlite"
+
+
+def _no_log(agreement: Agreement, places: Iterable[Path]) -> EvidenceError:
+    others = sum(map(_is_log, _files(places)))
+    return EvidenceError(
+        f"no audit log of the study '{agreement.spec.name}' was found"
+        + (f", but {others} of other studies" if others else ""),
+        f"Give the files named audit-{agreement.spec.digest[:16]}-….sqlite, or the folders they "
+        "stand in.",
     )
 
 

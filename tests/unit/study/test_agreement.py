@@ -265,7 +265,7 @@ OPERATIONS: list[
     ("a field beside the terms", lambda: edited(lambda d: d.update(note="")), TODAY,
      (AgreementError, "an agreement and signatures, and nothing else")),
     ("another version", lambda: with_format("mpcseg agreement 2"), TODAY,
-     (AgreementError, "its format is not 'mpcseg agreement 1'")),
+     (AgreementError, "its format is not 'mpcseg agreement 2'")),
     ("signatures as a list", lambda: edited(lambda d: d.update(signatures=[])), TODAY,
      (AgreementError, "not an object")),
     ("no signature", lambda: freeze(spec()).canonical, TODAY,
