@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -168,18 +169,25 @@ def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results)
 
 
 def _show(found: Drift, moved: Migration | None, console: Console) -> None:
-    _table(drift_table(found), console)
+    # What each feature did is said in words: there is no room for a column each.
+    _table(drift_table(found), console, without=re.compile("move_\\d+|.*_z"))
     for sentence in (*summary(found), *(verdict(found, one) for one in found.segments)):
         console.print(Text(one_line(sentence)))
     if moved is not None:
         _table(migration_table(moved), console)
 
 
-def _table(made: DataTable, console: Console) -> None:
+def _table(made: DataTable, console: Console, without: re.Pattern[str] | None = None) -> None:
     table = Table(title=Text(one_line(made.title)))
-    for column in made.columns:
+    kept = [
+        place
+        for place, column in enumerate(made.columns)
+        if without is None or not without.fullmatch(column.name)
+    ]
+    columns = [made.columns[place] for place in kept]
+    for column in columns:
         table.add_column(Text(one_line(column.title)), justify="right")
     for row in made.rows:
-        cells = zip(row, made.columns, strict=True)
+        cells = zip((row[place] for place in kept), columns, strict=True)
         table.add_row(*(Text(one_line(shown(cell, column))) for cell, column in cells))
     console.print(table)
