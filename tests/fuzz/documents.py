@@ -24,7 +24,7 @@ from mpcseg.study.identity import (
     load_identity,
     renew_identity,
 )
-from mpcseg.study.labels import ReleasedCentroids
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.policy import load_policy, verify_policy
 from mpcseg.study.renewal import new_renewal, parse_renewal
 from mpcseg.study.sealing import seal
