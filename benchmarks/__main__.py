@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import load, network, precision, privacy, round_cost, verification
+from benchmarks import columns, load, network, precision, privacy, round_cost, verification
 
 OUT = Path(__file__).parent / "out"
 
@@ -27,6 +27,7 @@ def main() -> None:
         "verification": verification.run,
         "network": network.run,
         "load": load.run,
+        "columns": columns.run,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each
