@@ -44,12 +44,14 @@ class ReportDocument:
         study: the study's name.
         title: of the document.
         subtitle: for whom it was made, and when.
+        made_at: of the results, UTC, as in 2025-03-31T12:00:00Z.
         sections: in order.
     """
 
     study: str
     title: str
     subtitle: str
+    made_at: str
     sections: tuple[Section, ...]
 
 
@@ -65,5 +67,6 @@ def report_document(received: Received) -> ReportDocument:
         study=results.study,
         title=f"Segments of {results.study}",
         subtitle=f"For {results.recipient}, of results made {results.made_at}",
+        made_at=results.made_at,
         sections=tuple(section for section in made if section is not None),
     )
