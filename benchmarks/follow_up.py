@@ -105,7 +105,7 @@ def _nothing_changed(full: Array, n_customers: int, seed: int) -> Drift:
         noise = plan(1.0, records.shape[1], own_draw=False, n_rounds=spec.n_rounds)
         found = study(records, noise, seed, former=None if start is None else np.array(start))
         results.append(make_results(spec, "alder", found, NO_NOISE))
-    return drift(new, *results)
+    return drift(new, results[0], results[1])
 
 
 def released(centers: Array) -> Array:
