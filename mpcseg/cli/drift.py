@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
-from mpcseg.cli.results import RESULTS_FILE
 from mpcseg.errors import ConfigError, DriftError
 from mpcseg.report.drift import Drift, Limits
 from mpcseg.report.drift import drift as compared
 from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.files import (
+    RESULTS_FILE,
     jsonable,
     verify_output_file,
     verify_output_folder,
@@ -162,6 +162,7 @@ def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results)
         study=found.study,
         title=f"{found.study} since {found.former_study}",
         subtitle=f"For {new.recipient}, of results made {new.made_at}",
+        made_at=new.made_at,
         sections=(*sections, *([migrated] if migrated else [])),
     )
     write_text(page, html(document))

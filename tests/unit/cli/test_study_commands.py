@@ -151,8 +151,28 @@ def test_a_study_without_noise_must_be_acknowledged(tmp_path: Path, cards: list[
     assert f"NO NOISE. {NO_NOISE_SENTENCE}" in run("show", tmp_path / "study.toml")
 
 
+def test_profile_columns_are_drafted_and_shown(tmp_path: Path, cards: list[str]) -> None:
+    columns = ["--profile-column", "age=18-29,30 and more", "--profile-column", "visits:log1p:0:9"]
+    options = [*NEW, *cards, *columns, "--protected", "age", "--party-shares"]
+    run(*options, "--output", tmp_path / "study.toml")
+    shown = run("show", tmp_path / "study.toml")
+    for said in (
+        words("age", "category", "values 18-29, 30 and more"),
+        words("PROTECTED: audited for fairness"),
+        words("visits", "numeric", "log1p, 0 to 9"),
+        words("SIZES BY PARTY are told"),
+    ):
+        assert re.search(said, shown), said
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "feature": (["--feature", "spend:0:1"], "is not NAME:TRANSFORM:LOWER:UPPER"),
+    "profile column": (["--profile-column", "age"], "is neither of the two forms"),
+    "one value": (["--profile-column", "age=a,a"], "'a' stands twice"),
+    "protected numbers": (
+        ["--profile-column", "age:log1p:0:9", "--protected", "age"],
+        "--protected age is no profile column with agreed values",
+    ),
     "bounds": (["--feature", "spend:log1p:low:high"], "is not NAME:TRANSFORM:LOWER:UPPER"),
     "bounds without end": (["--feature", "spend:log1p:0:inf"], "must be a finite number"),
     "transform": (["--feature", "spend:sqrt:0:1"], "transform must be 'identity' or 'log1p'"),
