@@ -33,6 +33,7 @@ from mpcseg.audit.records import (
     RoundSpent,
     SecretKeyDestroyed,
     Sent,
+    StartedFrom,
     StudyEnded,
 )
 from mpcseg.ckks.serialization import save_to_bytes
@@ -403,6 +404,10 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     ),
     "the key node made other results": (
         KEY, changed(first(Sent, of_kind("result")), sha256=OTHER), "results to their recipients",
+    ),
+    "the key node started from a study that was not agreed": (
+        KEY, lambda records: [records[0], StartedFrom(former=OTHER, results=OTHER), *records[1:]],
+        "starts as agreed",
     ),
     # Parties and recipients.
     "a party denies a block": (
