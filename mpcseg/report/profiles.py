@@ -91,7 +91,7 @@ def _heat_map(received: Received) -> Figure:
     if has_noise:
         noise_text = base.mark_text(fontSize=max(8, size - 2), dy=9)
         layers.append(noise_text.encode(text="noise:N", color=ink))
-    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * len(table.feature_names))
+    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * n_rows)
     beneath = ", and beneath it ± its noise" if has_noise else ""
     return Figure(
         name="profile-heat-map",
