@@ -19,7 +19,7 @@ from mpcseg.report.document import ReportDocument
 from mpcseg.report.page import template
 from mpcseg.report.pictures import svg
 from mpcseg.report.sections import Column, DataTable, Figure
-from mpcseg.report.wording import shown
+from mpcseg.report.wording import for_people, shown
 
 _FONT = "Libertinus Serif"
 _MOST_WIDE = 440.0
@@ -39,7 +39,7 @@ def pdf(document: ReportDocument) -> bytes:
                     "title": section.title,
                     "paragraphs": section.paragraphs,
                     "figures": [_figure(figure, place) for figure in section.figures],
-                    "tables": [_table(table) for table in section.tables],
+                    "tables": [_table(for_people(table)) for table in section.tables],
                     "notes": section.notes,
                 }
                 for section in document.sections
