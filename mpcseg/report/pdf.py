@@ -23,6 +23,8 @@ from mpcseg.report.wording import for_people, shown
 
 _FONT = "Libertinus Serif"
 _MOST_WIDE = 440.0
+_LONG = 40
+"""Characters of a cell from which on its column takes what room there is."""
 _SIZE = re.compile(r'\bwidth="([0-9.]+)"')
 
 
@@ -76,7 +78,11 @@ def _table(table: DataTable) -> dict[str, Any]:
     return {
         "title": table.title,
         "columns": [
-            {"title": column.title, "number": _is_number(table, place, column)}
+            {
+                "title": column.title,
+                "number": _is_number(table, place, column),
+                "long": any(len(str(row[place])) > _LONG for row in table.rows),
+            }
             for place, column in enumerate(table.columns)
         ],
         "rows": [
