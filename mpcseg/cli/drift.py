@@ -21,11 +21,10 @@ from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.files import (
     RESULTS_FILE,
     jsonable,
-    verify_output_file,
     verify_output_folder,
     write_json,
-    write_text,
 )
+from mpcseg.report.formats import Format, parse_formats, verify_report_extra
 from mpcseg.report.migration import Migration, migration
 from mpcseg.report.sections import DataTable
 from mpcseg.report.wording import shown

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
 from mpcseg.report.columns import columns_section
+from mpcseg.report.drift_section import changes_section
 from mpcseg.report.fairness_section import fairness_section
 from mpcseg.report.map import map_section
 from mpcseg.report.profiles import profile_section
@@ -26,6 +27,7 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     sizes_section,
     profile_section,
     map_section,
+    changes_section,
     columns_section,
     fairness_section,
     quality_section,
