@@ -13,7 +13,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import load, network, precision, privacy, round_cost, verification
+from benchmarks import (
+    labels,
+    load,
+    network,
+    precision,
+    privacy,
+    round_cost,
+    shapes,
+    verification,
+)
 
 OUT = Path(__file__).parent / "out"
 
@@ -27,6 +36,9 @@ def main() -> None:
         "verification": verification.run,
         "network": network.run,
         "load": load.run,
+        "labels": labels.run,
+        "shapes": shapes.run,
+        "shapes-encrypted": shapes.run_encrypted,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each
