@@ -14,6 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    columns,
+    follow_up,
     labels,
     load,
     network,
@@ -33,9 +35,11 @@ def main() -> None:
         "round-cost": round_cost.run,
         "precision": precision.run,
         "privacy": privacy.run,
+        "follow-up": follow_up.run,
         "verification": verification.run,
         "network": network.run,
         "load": load.run,
+        "columns": columns.run,
         "labels": labels.run,
         "shapes": shapes.run,
         "shapes-encrypted": shapes.run_encrypted,

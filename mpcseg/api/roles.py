@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 from mpcseg.audit.records import NodeRole
-from mpcseg.cli.agreed import study_to_end, study_to_run
+from mpcseg.cli.agreed import studies_to_run, study_to_end, study_to_run
 from mpcseg.cli.config import (
     ComputeConfig,
     KeyConfig,
@@ -183,7 +183,8 @@ class PartyClient(_Node[PartyConfig]):
             ConfigError: the table has no column of identifiers.
             OutputError: the file exists, is of another kind or cannot be written.
         """
-        config, spec = self.config, study_to_end(self.config.study)
+        config = self.config
+        spec = study_to_end(config.study, config.renewals)
         if results.centroids is None:
             raise AgreementError(
                 f"the agreement gives '{results.recipient}' no centroids, so that there is nothing "
@@ -203,7 +204,12 @@ class PartyClient(_Node[PartyConfig]):
     def _study_to_run(self) -> StudySpec:
         config = self.config
         return study_to_run(
-            config.study, config.policy, config.columns, folder=config.audit, role="party"
+            config.study,
+            config.policy,
+            config.columns,
+            renewals=config.renewals,
+            folder=config.audit,
+            role="party",
         )
 
     def _cohort(self, spec: StudySpec) -> Cohort:
@@ -245,7 +251,13 @@ class KeyClient(_Node[KeyConfig]):
             SuspendedError: Ctrl-C or SIGTERM; it goes on when this is run again.
         """
         config = self.config
-        spec = study_to_run(config.study, config.policy, folder=config.output, role="key")
+        spec = study_to_run(
+            config.study,
+            config.policy,
+            renewals=config.renewals,
+            folder=config.output,
+            role="key",
+        )
         with self._watched([spec], config.output, progress) as told, suspendable():
             return run_key(
                 spec,
@@ -292,10 +304,13 @@ class ComputeServer(_Node[ComputeConfig]):
             ConfigError: the identity or the address cannot be used.
         """
         config = self.config
-        specs = [
-            study_to_run(file, config.policy, folder=config.storage, role="compute")
-            for file in config.study
-        ]
+        specs = studies_to_run(
+            config.study,
+            config.policy,
+            renewals=config.renewals,
+            folder=config.storage,
+            role="compute",
+        )
         verify_distinct(specs)
         with self._watched(specs, config.storage, progress) as told:
             return serve_studies(
@@ -312,7 +327,7 @@ class ComputeServer(_Node[ComputeConfig]):
 
 def _fetched(config: PartyConfig | KeyConfig, identity: Identity, audit: Path) -> Results:
     """What is sealed to an organisation, fetched and opened."""
-    spec = study_to_end(config.study)
+    spec = study_to_end(config.study, config.renewals)
     sealed = fetch_results(
         spec,
         identity,

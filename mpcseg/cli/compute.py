@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
+from mpcseg.cli.agreed import studies_to_run
 from mpcseg.cli.config import ComputeConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -99,14 +99,13 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
-    renewals = load_renewals(settings.renewals)
-    specs = [
-        study_to_run(
-            file, settings.policy, renewals=renewals, folder=settings.storage, role="compute"
-        )
-        for file in settings.study
-    ]
-    verify_all_taken(specs, renewals)
+    specs = studies_to_run(
+        settings.study,
+        settings.policy,
+        renewals=settings.renewals,
+        folder=settings.storage,
+        role="compute",
+    )
     own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.compute import serve_studies  # noqa: PLC0415  gRPC takes a while to import

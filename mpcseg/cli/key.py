@@ -9,12 +9,7 @@ import typer
 from rich.console import Console
 
 from mpcseg.audit.records import RecoveryKind
-from mpcseg.cli.agreed import (
-    load_renewals,
-    study_to_end,
-    study_to_run,
-    verify_all_taken,
-)
+from mpcseg.cli.agreed import study_to_end, study_to_run
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -135,11 +130,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     if trial_output is not None:
         verify_output_file(trial_output, made=settings.output)
-    renewals = load_renewals(settings.renewals)
     spec = study_to_run(
-        settings.study, settings.policy, renewals=renewals, folder=settings.output, role="key"
+        settings.study,
+        settings.policy,
+        renewals=settings.renewals,
+        folder=settings.output,
+        role="key",
     )
-    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
     former = _former(settings, spec, own)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
+from mpcseg.cli.agreed import study_to_run
 from mpcseg.cli.config import (
     PartyConfig,
     load_config,
@@ -111,16 +111,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    renewals = load_renewals(settings.renewals)
     spec = study_to_run(
         settings.study,
         settings.policy,
         settings.columns,
-        renewals=renewals,
+        renewals=settings.renewals,
         folder=settings.audit,
         role="party",
     )
-    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
@@ -144,7 +142,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
         if dry_run:
             prepare(spec, own, cohort)
-            Console().print(CohortView(cohort, spec.features))
+            Console().print(CohortView(cohort, spec.features, spec.profile_columns))
             return
 
         done = run_party(

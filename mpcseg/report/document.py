@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
+from mpcseg.report.columns import columns_section
+from mpcseg.report.fairness_section import fairness_section
 from mpcseg.report.hierarchy import hierarchy_section
 from mpcseg.report.map import map_section
 from mpcseg.report.profiles import profile_section
@@ -27,6 +29,8 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     profile_section,
     rules_section,
     map_section,
+    columns_section,
+    fairness_section,
     hierarchy_section,
     quality_section,
     hidden_section,

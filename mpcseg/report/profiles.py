@@ -91,7 +91,7 @@ def _heat_map(received: Received) -> Figure:
     if has_noise:
         noise_text = base.mark_text(fontSize=max(8, size - 2), dy=9)
         layers.append(noise_text.encode(text="noise:N", color=ink))
-    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * len(table.feature_names))
+    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * n_rows)
     beneath = ", and beneath it ± its noise" if has_noise else ""
     return Figure(
         name="profile-heat-map",
@@ -141,7 +141,7 @@ def _lines(received: Received) -> Figure:
     limit = max(1.0, math.ceil(max(sides) * 2) / 2)
     x = alt.X(
         "deviation:Q",
-        title="sd from the average",
+        title=None,
         scale=alt.Scale(domain=[-limit, limit]),
         axis=alt.Axis(tickCount=5, grid=True),
     )
@@ -165,11 +165,11 @@ def _lines(received: Received) -> Figure:
         data=alt.InlineData(values=rows),
         facet=alt.Facet("panel:N", sort=None, title=None),
         columns=_PANELS_BESIDE,
-    )
+    ).resolve_axis(x="independent")
     thick = "; the thick bar behind a dot is ± its noise" if _has_noise(received) else ""
     return Figure(
         name="profile-lines",
-        title="Each segment's profile among the others",
+        title="Each segment's profile among the others, in standard deviations from the average",
         description=(
             "One panel per segment: a black line with dots joins its means from feature to "
             "feature, grey lines are the other segments, and the dashed line at 0 is the average "

@@ -39,7 +39,7 @@ def quality_section(received: Received) -> Section:
     return Section(
         name="quality",
         title="How good the segments are",
-        paragraphs=(*_findings(received, quality), *(f"Note: {note}." for note in quality.notes)),
+        paragraphs=(*_findings(received, quality), *_remarks(quality)),
         tables=(table,) if rows else (),
         notes=(
             "All indices are in the standardised metric, in which every feature has variance 1, "
@@ -47,6 +47,12 @@ def quality_section(received: Received) -> Section:
             "clusterings of the same customers; none says whether segments are of use.",
         ),
     )
+
+
+def _remarks(quality: Quality) -> list[str]:
+    """What was out of the ordinary; how the rounds ended is said already."""
+    said = ("converged: ", "stopped: ")
+    return [f"Note: {note}." for note in quality.notes if not note.startswith(said)]
 
 
 def _indices(quality: Quality) -> tuple[tuple[str, float | None, str], ...]:

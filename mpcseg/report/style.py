@@ -26,13 +26,13 @@ CONFIG: dict[str, Any] = {
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
     "padding": {"left": 14, "right": 14, "top": 4, "bottom": 4},
     "axis": {
-        "labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK,
+        "labelFontSize": 14, "titleFontSize": 14, "labelColor": INK, "titleColor": INK,
         "titleFontWeight": "normal", "gridColor": "#e3e3e3", "domainColor": MUTED,
         "tickColor": MUTED, "labelLimit": 150,
     },
-    "header": {"labelFontSize": 13, "labelColor": INK, "labelLimit": 165},
-    "legend": {"labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK},
-    "text": {"fontSize": 13, "color": INK},
+    "header": {"labelFontSize": 14, "labelColor": INK, "labelLimit": 165},
+    "legend": {"labelFontSize": 14, "titleFontSize": 14, "labelColor": INK, "titleColor": INK},
+    "text": {"fontSize": 14, "color": INK},
     "view": {"stroke": None},
 }  # fmt: skip
 """Given to the renderer, so that all figures look alike."""

@@ -34,8 +34,12 @@ from tests.organisations import signed, write_study
 
 pytestmark = pytest.mark.processes
 
-# Birch's customers have moved to the upper group, in part.
-COHORTS = [make_cohort(60, 2, 1), make_cohort(60, 2, 3)]
+_GROUPS = make_cohort(300, 2, 3)
+# Birch has found many new customers, all of one group.
+COHORTS = [
+    make_cohort(60, 2, 1),
+    dataclasses.replace(_GROUPS, records=_GROUPS.records[_GROUPS.records[:, 0] > 0]),
+]
 KILLED_AT = "first round asked for"
 
 
@@ -196,7 +200,7 @@ def test_the_command_ends_with_its_own_status_where_customers_have_moved(
         write_results(results, tmp_path / name)
     agreement = write_study(tmp_path / "summer.agreement", study.nodes.spec)
     arguments = ["drift", tmp_path / "former", tmp_path / "new", "--study", agreement]
-    arguments += ["--output", tmp_path / "drift"]
+    arguments += ["--former-study", study.former.agreement, "--output", tmp_path / "drift"]
     found = CliRunner().invoke(app, [*map(str, arguments)])
     assert type(found.exception) is DriftError, found.output
     assert "population stability index" in found.exception.message
