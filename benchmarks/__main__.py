@@ -13,7 +13,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import load, network, precision, privacy, round_cost, verification
+from benchmarks import (
+    columns,
+    follow_up,
+    load,
+    network,
+    precision,
+    privacy,
+    round_cost,
+    verification,
+)
 
 OUT = Path(__file__).parent / "out"
 
@@ -24,9 +33,11 @@ def main() -> None:
         "round-cost": round_cost.run,
         "precision": precision.run,
         "privacy": privacy.run,
+        "follow-up": follow_up.run,
         "verification": verification.run,
         "network": network.run,
         "load": load.run,
+        "columns": columns.run,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each

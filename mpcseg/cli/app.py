@@ -17,6 +17,7 @@ from mpcseg.cli import (
     audit,
     compute,
     demo,
+    drift,
     health,
     identity,
     key,
@@ -24,6 +25,7 @@ from mpcseg.cli import (
     party,
     plan,
     report,
+    shapes,
     storage,
     study,
 )
@@ -50,6 +52,8 @@ app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("kit")(kit.kit)
+app.command("shapes")(shapes.shapes)
+app.command("drift")(drift.drift)
 app.add_typer(identity.app, name="identity")
 app.add_typer(study.app, name="study")
 app.add_typer(party.app, name="party")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,7 @@ _LIMITS: tuple[Literal["sharp"], Literal["blurred"]] = ("sharp", "blurred")
 
 
 def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: bool) -> NoisePlan:
-    shape = {
+    shape: dict[str, Any] = {
         "n_clusters": made.n_clusters,
         "n_features": made.n_features,
         "n_rounds": made.n_rounds,
@@ -36,7 +36,9 @@ def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: boo
         radius = spec.l2_radius
     signs = (made.blunt, made.sharp)
     if budget.epsilon == "none":
-        return no_noise_plan(**shape, radius=radius, signs=signs, own_draw=own_draw)
+        return no_noise_plan(
+            **shape, radius=radius, signs=signs, own_draw=own_draw, columns=made.columns
+        )
     return noise_plan(
         **shape,
         epsilon=budget.epsilon,
@@ -44,6 +46,7 @@ def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: boo
         radius=radius,
         signs=signs,
         own_draw=own_draw,
+        columns=made.columns,
     )
 
 

@@ -9,7 +9,13 @@ import typer
 
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.config import AUDIT_FOLDER
-from mpcseg.cli.options import AddressOption, IdentityOption, PatienceOption, ProxyOption
+from mpcseg.cli.options import (
+    AddressOption,
+    IdentityOption,
+    PatienceOption,
+    ProxyOption,
+    RenewalOption,
+)
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import sealed_results
@@ -61,6 +67,7 @@ def report(  # noqa: PLR0913  each is an option of the command line
             "named in the report.",
         ),
     ] = None,
+    renewal: RenewalOption = None,
     proxy: ProxyOption = None,
     patience: PatienceOption = None,
 ) -> None:
@@ -73,7 +80,7 @@ def report(  # noqa: PLR0913  each is an option of the command line
     wanted = parse_formats(formats)
     verify_report_extra()
     verify_output_folder(output)
-    spec = study_to_end(study)
+    spec = study_to_end(study, renewal or ())
     given = [what for what in (sealed, results, address) if what is not None]
     if len(given) != 1:
         raise ConfigError(

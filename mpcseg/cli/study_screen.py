@@ -15,6 +15,7 @@ from mpcseg.report.terms import exact, received, roles, terms
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
+from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
 from mpcseg.study.spec import StudySpec
 
 
@@ -22,8 +23,10 @@ def print_terms(spec: StudySpec, console: Console) -> None:
     """Show who does what, and on which terms."""
     console.print(_organisations(spec))
     console.print(_features(spec))
+    if spec.profile_columns:
+        console.print(_profile_columns(spec))
     console.print(_terms(spec))
-    for card in spec.organisations:
+    for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
         if end.date() < spec.expires:
             _line(
@@ -95,6 +98,31 @@ def _features(spec: StudySpec) -> Table:
         bounds = (exact(feature.lower), exact(feature.upper))
         table.add_row(Text(feature.name), feature.transform, *bounds)
     return table
+
+
+def _profile_columns(spec: StudySpec) -> Table:
+    table = Table(title="What else is told of the segments")
+    table.add_column("column", overflow="fold")
+    table.add_column("kind")
+    table.add_column("agreed", overflow="fold")
+    for column in spec.profile_columns:
+        table.add_row(Text(column.name), column.kind, Text(_agreed_of(column)))
+    return table
+
+
+def _agreed_of(column: ProfileColumn) -> str:
+    if isinstance(column, NumericColumn):
+        return f"{column.transform}, {exact(column.lower)} to {exact(column.upper)}"
+    return "; ".join(
+        [
+            f"values {', '.join(column.values)}",
+            f"others count as '{column.other}'" if column.other else "others are refused",
+            f"empty cells count as '{column.unknown}'"
+            if column.unknown
+            else "empty cells are refused",
+            *(["PROTECTED: audited for fairness"] if column.protected else []),
+        ]
+    )
 
 
 def _terms(spec: StudySpec) -> Table:

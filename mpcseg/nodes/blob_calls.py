@@ -64,7 +64,7 @@ class BlobCalls(StudyCalls):
         sign = self._rounds.sign
         self._checks.verify_length(header, sign)
         path = self._store.path(caller, header.name)
-        async with self._gate.receiving(self._spec.digest, caller):
+        async with self._gate.receiving(self._spec.digest, caller, header.length):
             if caller.role is Role.PARTY:
                 self._quota.take(caller, header.length)
             accepted = await self._receive(caller, opening.header.session, header, path, requests)

@@ -97,7 +97,9 @@ class KeyRounds:
         self._ledger = ledger
         self._output = output
         self._progress = progress
-        self._checks = BlobChecks(session.plan.circuit.parameters, spec.n_clusters, spec.n_features)
+        self._checks = BlobChecks(
+            session.plan.circuit.parameters, spec.n_clusters, spec.n_features, spec.column_layout
+        )
         self.seconds: dict[str, float] = {}
         self.seconds_per_round: list[float] = []
 
@@ -109,7 +111,7 @@ class KeyRounds:
 
         Returns:
             admission: shape (n_parties, 3); moments: (1 + d + d(d+1)/2,); lloyd: (k, d+1);
-            profile: (k, 2d+1).
+            profile: (k, 2d+1+c).
 
         Raises:
             BudgetError: the round would spend more than was agreed; it is not asked for then.
@@ -234,6 +236,7 @@ class KeyRounds:
             n_features=self._spec.n_features,
             n_parties=len(self._spec.parties),
             radius=plan.noise.radius,
+            columns=self._spec.column_layout,
         )
 
     def _stds(self, request: RoundRequest) -> list[float]:
@@ -244,4 +247,10 @@ class KeyRounds:
 
     def _shape(self, request: RoundRequest) -> tuple[int, ...]:
         spec = self._spec
-        return sums_shape(request.kind, spec.n_clusters, spec.n_features, len(spec.parties))
+        return sums_shape(
+            request.kind,
+            spec.n_clusters,
+            spec.n_features,
+            len(spec.parties),
+            spec.column_layout,
+        )

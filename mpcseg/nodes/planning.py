@@ -81,6 +81,7 @@ def plan_of(spec: StudySpec) -> Plan:
         n_rounds=spec.n_rounds,
         most_records=spec.most_records,
         parameter_set_name=spec.parameter_set,
+        columns=spec.column_layout,
     )
 
 
@@ -105,6 +106,7 @@ def noise_plan_of(spec: StudySpec, plan: Plan) -> NoisePlan:
             signs=signs,
             own_draw=own_draw,
             delta=spec.privacy.delta,
+            columns=spec.column_layout,
         )
     return noise_plan(
         epsilon=spec.privacy.epsilon,
@@ -113,4 +115,5 @@ def noise_plan_of(spec: StudySpec, plan: Plan) -> NoisePlan:
         radius=spec.l2_radius,
         signs=signs,
         own_draw=own_draw,
+        columns=spec.column_layout,
     )

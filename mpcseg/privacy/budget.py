@@ -24,6 +24,7 @@ from mpcseg.reference.admission import (
     PRESENCE_WEIGHT,
     error_stds,
 )
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.rounds import RoundKind
 
 Array = NDArray[np.float64]
@@ -31,6 +32,8 @@ Array = NDArray[np.float64]
 # Shares of the whole budget; what is left is for the lloyd rounds, in equal parts.
 MOMENTS_SHARE = 0.10
 PROFILE_SHARE = 0.12
+# Of the sums of profile columns, however many they are; nothing where there are none.
+COLUMNS_SHARE = 0.10
 # Shares of a round's budget for the parts of its sums.
 MOMENTS_PARTS = {"count": 0.05, "sums": 0.25, "squares": 0.40, "products": 0.30}
 LLOYD_PARTS = {"counts": 0.20, "sums": 0.80}
@@ -69,6 +72,7 @@ class NoisePlan:
         signs: degrees of the blunt and of the sharp sign.
         own_draw: whether the key node adds a draw of its own to every sum, because the
             organisation that runs the compute node is to receive results.
+        columns: of the study.
     """
 
     epsilon: float
@@ -81,6 +85,7 @@ class NoisePlan:
     radius: float
     signs: tuple[tuple[int, ...], tuple[int, ...]]
     own_draw: bool
+    columns: ColumnLayout = NO_COLUMNS
 
     @property
     def is_noised(self) -> bool:
@@ -106,7 +111,7 @@ class NoisePlan:
             sign: degrees of its composite sign; empty for admission and moments.
         """
         if kind == "admission":
-            parts = sensitivity.admission_sensitivities(self.n_features)
+            parts = sensitivity.admission_sensitivities(self.n_features, self.columns)
             # A record is in the sums of one party only.
             return math.fsum(map(gaussian_rho, parts, self._admission_stds.tolist()))
         self._verify_sign(kind, sign)
@@ -138,6 +143,8 @@ class NoisePlan:
         row = np.concatenate([np.full(d, part["sums"]), [part["counts"]]])
         if kind == "profile":
             row = np.concatenate([row, np.full(d, part["squares"])])
+            if self.columns.n_sums:
+                row = np.concatenate([row, np.full(self.columns.n_sums, part["columns"])])
         return np.tile(row, (k, 1))
 
     def effective_stds(self, kind: RoundKind, sign: tuple[int, ...] = ()) -> Array:
@@ -157,12 +164,16 @@ class NoisePlan:
         """
         d, n = self.n_features, n_blocks * slots
         noise = self.effective_stds("admission")[0]
-        errors = error_stds(n_blocks, slots, d)
+        errors = error_stds(n_blocks, slots, d, self.columns)
+        n_coordinates, n_turns = d + self.columns.n_numeric, 1 + len(self.columns.groups)
         # Random factors: what single slots add is added up as variances, over slots and features.
         honest = LARGEST_FACTOR * np.array(
             [
-                math.hypot(HONEST_POWER * math.sqrt(d + 1), MAGNITUDE_WEIGHT * math.sqrt(d)),
-                PRESENCE_WEIGHT * AMPLIFICATION,
+                math.hypot(
+                    HONEST_POWER * math.sqrt(n_coordinates + 1),
+                    MAGNITUDE_WEIGHT * math.sqrt(n_coordinates),
+                ),
+                PRESENCE_WEIGHT * AMPLIFICATION * math.sqrt(n_turns),
                 0.0,
             ]
         )
@@ -174,7 +185,7 @@ class NoisePlan:
         """Of a party's three sums."""
         if not self.is_noised:
             return np.full(3, ADMISSION_STD_WITHOUT_NOISE)
-        bounds = sensitivity.admission_sensitivities(self.n_features)
+        bounds = sensitivity.admission_sensitivities(self.n_features, self.columns)
         wanted, least = (
             np.array([gaussian_std(bound, share * self.total_rho / 3) for bound in bounds])
             for share in (ADMISSION_SHARE, LARGEST_ADMISSION_SHARE)
@@ -190,8 +201,13 @@ class NoisePlan:
         if kind == "moments":
             return MOMENTS_SHARE * available
         if kind == "profile":
-            return PROFILE_SHARE * available
-        return (1 - MOMENTS_SHARE - PROFILE_SHARE) * available / self.n_rounds
+            return (PROFILE_SHARE + self._columns_share) * available
+        left = 1 - MOMENTS_SHARE - PROFILE_SHARE - self._columns_share
+        return left * available / self.n_rounds
+
+    @property
+    def _columns_share(self) -> float:
+        return COLUMNS_SHARE if self.columns.n_sums else 0.0
 
     def _part_stds(self, kind: RoundKind, sign: tuple[int, ...]) -> dict[str, float]:
         d, k, radius = self.n_features, self.n_clusters, self.radius
@@ -211,12 +227,23 @@ class NoisePlan:
             shares = LLOYD_PARTS
             if kind == "profile":
                 bounds["squares"] = (weight * squares, k * d)
-                shares = PROFILE_PARTS
+                shares = self._profile_parts()
+                n_sums = k * self.columns.n_sums
+                bounds["columns"] = (weight * sensitivity.columns_bound(self.columns), n_sums)
         rho = self._planned_rho(kind)
         return {
             part: gaussian_std(sensitivity.with_margin(*bounds[part]), share * rho)
             for part, share in shares.items()
         }
+
+    def _profile_parts(self) -> dict[str, float]:
+        """Shares of the profile round; without columns those of `PROFILE_PARTS`."""
+        share = self._columns_share
+        if not share:
+            return PROFILE_PARTS
+        total = PROFILE_SHARE + share
+        parts = {part: of * PROFILE_SHARE / total for part, of in PROFILE_PARTS.items()}
+        return {**parts, "columns": share / total}
 
     def _verify_sign(self, kind: RoundKind, sign: tuple[int, ...]) -> None:
         known: tuple[tuple[int, ...], ...] = ((),) if kind == "moments" else self.signs
@@ -235,6 +262,7 @@ def noise_plan(  # noqa: PLR0913  the terms of an agreement
     radius: float,
     signs: tuple[tuple[int, ...], tuple[int, ...]],
     own_draw: bool,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> NoisePlan:
     """Split a privacy budget over a study. Any node, from the agreement alone.
 
@@ -248,10 +276,11 @@ def noise_plan(  # noqa: PLR0913  the terms of an agreement
         radius: agreed L2 radius of a record in scaled space.
         signs: degrees of the blunt and of the sharp sign.
         own_draw: see `NoisePlan`.
+        columns: profile columns.
     """
     return NoisePlan(
         epsilon, delta, rho_for(epsilon, delta), n_clusters, n_features, n_rounds, n_parties,
-        radius, signs, own_draw,
+        radius, signs, own_draw, columns,
     )  # fmt: skip
 
 
@@ -265,9 +294,10 @@ def no_noise_plan(  # noqa: PLR0913  the terms of an agreement
     signs: tuple[tuple[int, ...], tuple[int, ...]],
     own_draw: bool = False,
     delta: float = 1e-6,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> NoisePlan:
     """Plan for an agreement that does without noise: only the admission sums have any."""
     return NoisePlan(
         math.inf, delta, math.inf, n_clusters, n_features, n_rounds, n_parties,
-        radius, signs, own_draw,
+        radius, signs, own_draw, columns,
     )  # fmt: skip

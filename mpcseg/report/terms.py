@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpcseg.study.card import PublicCard
+from mpcseg.study.card import PublicCard, spoken
 from mpcseg.study.spec import StudySpec
 
 
@@ -44,11 +44,15 @@ def terms(spec: StudySpec) -> tuple[tuple[str, str], ...]:
         ("privacy", _privacy(spec)),
         ("shown", f"segments of {release.smallest_segment:,} customers and more, "
                   f"{release.significant_digits} significant digits"),
+        ("sizes", _party_shares(spec)),
+        ("fairness", f"a group under {exact(spec.fairness.threshold)} of its share of everybody "
+                     "is under-represented, in protected columns"),
         ("radius", _radius(spec)),
         ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
         ("last day", f"{spec.expires} (UTC)"),
         ("parameter set", spec.parameter_set),
         ("seed", str(spec.seed)),
+        ("follows", _former(spec)),
     )  # fmt: skip
 
 
@@ -69,3 +73,18 @@ def _privacy(spec: StudySpec) -> str:
     if isinstance(privacy.epsilon, str):
         return f"NO NOISE. {privacy.acknowledgement}"
     return f"noise, epsilon {exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
+
+
+def _party_shares(spec: StudySpec) -> str:
+    if spec.party_shares:
+        return "SIZES BY PARTY are told to everybody who receives the report"
+    return "of all parties together only"
+
+
+def _former(spec: StudySpec) -> str:
+    if spec.former is None:
+        return "no other study: starting centroids come from the joint moments"
+    return (
+        "starts from the released centroids of the study with the digest "
+        f"{spec.former}, to read out: {spoken(spec.former)}"
+    )

@@ -14,6 +14,12 @@ import numpy.typing as npt
 
 from mpcseg.privacy.release import Suppression, significant, suppression, whole
 from mpcseg.reference.quality import separation
+from mpcseg.study.column_figures import (
+    CategoryFigures,
+    NumericColumnFigures,
+    category_figures,
+    numeric_figures,
+)
 from mpcseg.study.joint import JointMoments, joint_moments, original
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.spec import StudySpec
@@ -112,6 +118,10 @@ class Report:
         n_hidden: how many are not.
         hidden_reason: why, in words; empty when none is.
         quality: of the segmentation.
+        numeric_columns: of the profile columns, in the study's order.
+        categories: likewise; sizes by party are the last, where they are told.
+        fairness_threshold: part of a group's share of everybody under which its share in a segment
+            is under-represented; for the categories that are protected.
         moments: of all customers together; None where segments are hidden, for the spreads of the
             hidden ones would follow.
     """
@@ -122,6 +132,9 @@ class Report:
     hidden_reason: str
     quality: Quality
     moments: JointMoments | None = None
+    numeric_columns: tuple[NumericColumnFigures, ...] = ()
+    categories: tuple[CategoryFigures, ...] = ()
+    fairness_threshold: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,9 @@ def report_of(spec: StudySpec, result: StudyResult) -> Report:
         segments=segments,
         n_hidden=len(decided.hidden),
         hidden_reason=decided.reason,
+        numeric_columns=numeric_figures(spec, result, decided),
+        categories=category_figures(spec, result, decided),
+        fairness_threshold=spec.fairness.threshold,
         quality=_quality(spec, result, decided),
         moments=None if decided.hidden else joint_moments(spec, result),
     )

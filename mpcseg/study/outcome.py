@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.column_estimates import ColumnEstimates
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class StudyResult:
         converged: whether the centroids came to rest before the rounds ran out; in a noised study,
             whether the last move of each is no more than its noise.
         history: one record per round, admission, moments and profile included.
+        columns: of the profile columns; None where none are agreed.
     """
 
     cluster_centers: NDArray[np.float64]
@@ -95,3 +97,4 @@ class StudyResult:
     n_iter: int
     converged: bool
     history: tuple[RoundRecord, ...]
+    columns: ColumnEstimates | None = None

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from mpcseg.errors import AgreementError, ConfigError, SealError, SignatureError
 from mpcseg.privacy.release import significant
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
+from mpcseg.study.column_shapes import columns_fit, longest_categories, longest_numeric
 from mpcseg.study.figures import (
     LARGEST_NOTES,
     NOTE_CHARACTERS,
@@ -189,7 +190,7 @@ def seal_results(
     Raises:
         AgreementError: the identity is not that of the key node's organisation.
     """
-    if identity.card != spec.key.public:
+    if identity.card != spec.current_card(spec.key.name):
         raise AgreementError(
             f"'{identity.name}' does not run the key node of '{spec.name}' by this identity",
             "Results are signed with the identity whose card is in the agreement.",
@@ -344,6 +345,7 @@ def _fits(spec: StudySpec, recipient: str, results: Results) -> bool:
         numbers = tuple(segment.number for segment in report.segments)
         same &= numbers == tuple(range(1, len(numbers) + 1))
         same &= all(len(segment.features) == d for segment in report.segments)
+        same &= columns_fit(spec, report)
         same &= report.moments is None or _has_shape(report.moments, d)
     if centroids is not None:
         same &= len(centroids.segments) == len(centroids.centers_scaled)
@@ -376,7 +378,12 @@ def _longest(spec: StudySpec, recipient: str) -> Results:
     quality = Quality(number, count, False, notes, number, number, number)
     every, pairs = (number,) * d, (number,) * (d * (d - 1) // 2)
     moments = JointMoments(every, every, every, pairs)
-    report = Report(count, (segment,) * k, count, "-" * 200, quality, moments)
+    report = Report(
+        count, (segment,) * k, count, "-" * 200, quality, moments,
+        numeric_columns=longest_numeric(spec, k, number),
+        categories=longest_categories(spec, k, count, number),
+        fairness_threshold=spec.fairness.threshold,
+    )  # fmt: skip
     centroids = Centroids(
         (count,) * k, ((number,) * d,) * k, (number,) * d, spec.feature_names, count
     )

@@ -206,4 +206,5 @@ def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:
 
 
 def _n_sums(spec: StudySpec, kind: RoundKind) -> int:
-    return math.prod(sums_shape(kind, spec.n_clusters, spec.n_features, len(spec.parties)))
+    n_parties, columns = len(spec.parties), spec.column_layout
+    return math.prod(sums_shape(kind, spec.n_clusters, spec.n_features, n_parties, columns))

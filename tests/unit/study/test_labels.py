@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import sqlite3
 import stat
@@ -18,12 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcseg import errors
-from mpcseg.study import labels as labels_module
+from mpcseg.study import label_files, label_table
 from mpcseg.study.cohort import load_cohort
-from mpcseg.study.labels import LabelSummary, ReleasedCentroids, label_customers
+from mpcseg.study.label_table import LabelTable
+from mpcseg.study.labels import LabelSummary, label_customers
+from mpcseg.study.nearest import ReleasedCentroids
+from mpcseg.study.results import NO_NOISE, make_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
 from mpcseg.study.table import TableSource
 from tests.organisations import study_spec
+from tests.unit.study import finished
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),
@@ -36,6 +41,7 @@ CENTROIDS: dict[str, Any] = {
     "features": ["recency", "money"],
     "suppressed": 1,
 }
+RELEASED = ReleasedCentroids.of_document(CENTROIDS, [feature.name for feature in FEATURES])
 CUSTOMERS = """id,recency,money,joint
 007,5,0.5,yes
 =1+1,50,40,yes
@@ -75,10 +81,10 @@ def test_every_customer_who_takes_part_gets_the_nearest_segment(
     tmp_path: Path, table: TableSource, spec: StudySpec, opt_out: Path
 ) -> None:
     output = tmp_path / "labels.csv"
-    done = label_customers(table, spec, CENTROIDS, output, opt_out=opt_out)
+    done = label_customers(table, spec, RELEASED, output, opt_out=opt_out)
     heading, *rows = read(output)
-    assert heading == ["id", "segment", "distance"]
-    assert [(name, segment) for name, segment, _ in rows] == [
+    assert heading == ["id", "segment", "distance", "confidence", "far"]
+    assert [(row[0], row[1]) for row in rows] == [
         ("007", "1"), ("=1+1", "2"), ("c,d", "4"), (" e ", "4"),
     ]  # fmt: skip
     # Beyond the bounds and the radius: what was clustered is the clipped and shortened record.
@@ -96,7 +102,7 @@ def test_labels_are_those_of_the_cohort_s_own_records(
     tmp_path: Path, table: TableSource, spec: StudySpec
 ) -> None:
     cohort = load_cohort(table, FEATURES, consent=spec.consent, radius=spec.l2_radius)
-    label_customers(table, spec, CENTROIDS, tmp_path / "labels.parquet")
+    label_customers(table, spec, RELEASED, tmp_path / "labels.parquet")
     written = pq.read_table(tmp_path / "labels.parquet").to_pandas()
     centroids = ReleasedCentroids.of_document(CENTROIDS, spec.feature_names)
     segments, distances = centroids.nearest(cohort.records)
@@ -135,12 +141,12 @@ def test_identifiers_keep_type_and_value_in_parquet(
     identifiers = IDENTIFIERS[kind]
     columns = {"who": identifiers, "recency": [1, 2, 3], "money": [1, 2, 3]}
     pq.write_table(pa.table({**columns, "joint": ["yes"] * 3}), path)
-    label_customers(TableSource(path, "who"), spec, CENTROIDS, output)
+    label_customers(TableSource(path, "who"), spec, RELEASED, output)
     written = pq.read_table(output)
     plain = identifiers.dictionary_decode() if kind == "categories" else identifiers
     assert written.column("who").type == plain.type
     assert written.column("who").to_pylist() == plain.to_pylist()
-    assert written.column_names == ["who", "segment", "distance"]
+    assert written.column_names == ["who", "segment", "distance", "confidence", "far"]
 
 
 def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_found(
@@ -159,14 +165,14 @@ def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_foun
     path, output = tmp_path / "customers.parquet", tmp_path / "labels.parquet"
     pd.concat([frame, frame[3:5]]).to_parquet(path)
     pieces: list[int] = []
-    nearest = ReleasedCentroids.nearest
+    assign = ReleasedCentroids.assign
 
-    def watched(self: ReleasedCentroids, records: np.ndarray) -> Any:
+    def watched(self: ReleasedCentroids, records: np.ndarray, unclipped: np.ndarray) -> Any:
         pieces.append(len(records))
-        return nearest(self, records)
+        return assign(self, records, unclipped)
 
-    monkeypatch.setattr(ReleasedCentroids, "nearest", watched)
-    done = label_customers(TableSource(path, "id"), spec, CENTROIDS, output)
+    monkeypatch.setattr(ReleasedCentroids, "assign", watched)
+    done = label_customers(TableSource(path, "id"), spec, RELEASED, output)
     assert (done.n_labelled, done.n_duplicates) == (200, 2)
     assert len(pieces) == 20
     assert max(pieces) == 10
@@ -175,11 +181,11 @@ def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_foun
     changed = frame[3:5].assign(money=1.0)
     pd.concat([frame, changed]).to_parquet(path)
     with pytest.raises(errors.DuplicateIdError, match="in records 4, 5, 201, 202 "):
-        label_customers(TableSource(path, "id"), spec, CENTROIDS, tmp_path / "again.csv")
+        label_customers(TableSource(path, "id"), spec, RELEASED, tmp_path / "again.csv")
     frame.loc[150, "money"] = np.nan
     frame.to_parquet(path)
     with pytest.raises(errors.MissingValueError, match="in record 151 "):
-        label_customers(TableSource(path, "id"), spec, CENTROIDS, tmp_path / "again.csv")
+        label_customers(TableSource(path, "id"), spec, RELEASED, tmp_path / "again.csv")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         "customers.parquet", "labels.parquet",
     ]  # fmt: skip
@@ -196,7 +202,7 @@ def test_identifiers_of_mixed_types_in_a_database_become_text(
     database.close()
     source = TableSource(f"sqlite:///{tmp_path / 'shop.db'}", "id", "customers")
     for name in ("labels.parquet", "labels.csv"):
-        label_customers(source, spec, CENTROIDS, tmp_path / name)
+        label_customers(source, spec, RELEASED, tmp_path / name)
     written = pq.read_table(tmp_path / "labels.parquet").column("id").to_pylist()
     assert written == ["1", "2", "x", "4"]
     assert [row[0] for row in read(tmp_path / "labels.csv")[1:]] == written
@@ -209,7 +215,7 @@ def test_the_file_is_whole_for_its_owner_only_and_never_overwritten_unasked(
     output = tmp_path / f"labels{suffix}"
 
     def label(**options: Any) -> LabelSummary:
-        return label_customers(table, spec, CENTROIDS, output, **options)
+        return label_customers(table, spec, RELEASED, output, **options)
 
     before = os.umask(0)
     try:
@@ -231,15 +237,15 @@ def test_a_file_that_comes_while_labels_are_made_is_not_overwritten(
     tmp_path: Path, table: TableSource, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "labels.csv"
-    nearest = ReleasedCentroids.nearest
+    assign = ReleasedCentroids.assign
 
-    def slow(self: ReleasedCentroids, records: np.ndarray) -> Any:
+    def slow(self: ReleasedCentroids, records: np.ndarray, unclipped: np.ndarray) -> Any:
         output.write_text("somebody else's")
-        return nearest(self, records)
+        return assign(self, records, unclipped)
 
-    monkeypatch.setattr(ReleasedCentroids, "nearest", slow)
+    monkeypatch.setattr(ReleasedCentroids, "assign", slow)
     with pytest.raises(errors.OutputError, match="exists already"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     assert output.read_text() == "somebody else's"
     assert {entry.name for entry in tmp_path.iterdir()} == {"customers.csv", "labels.csv"}
 
@@ -258,7 +264,7 @@ def test_an_impossible_file_is_refused_before_the_table_is_read(
     (tmp_path / "folder.csv").mkdir()
     absent = TableSource(tmp_path / "absent.csv", "id")
     with pytest.raises(errors.OutputError, match=sentence):
-        label_customers(absent, spec, CENTROIDS, tmp_path / name, overwrite=True)
+        label_customers(absent, spec, RELEASED, tmp_path / name, overwrite=True)
 
 
 def test_a_disk_that_is_full_leaves_nothing_behind(
@@ -267,9 +273,9 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(labels_module.os, "fsync", full)
+    monkeypatch.setattr(label_files.os, "fsync", full)
     with pytest.raises(errors.OutputError, match="No space left"):
-        label_customers(table, spec, CENTROIDS, tmp_path / "labels.parquet")
+        label_customers(table, spec, RELEASED, tmp_path / "labels.parquet")
     assert [entry.name for entry in tmp_path.iterdir()] == ["customers.csv"]
 
 
@@ -281,10 +287,10 @@ def test_nobody_to_label_is_an_error_and_makes_no_file(
     output = tmp_path / f"labels{suffix}"
     path.write_text(CUSTOMERS.replace(",yes", ",no"))
     with pytest.raises(errors.EmptyTableError, match="of 7 records none is left"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     path.write_text("id,recency,money,joint\n")
     with pytest.raises(errors.EmptyTableError, match="has no records"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     assert [entry.name for entry in tmp_path.iterdir()] == ["customers.csv"]
 
 
@@ -293,9 +299,9 @@ def test_labels_need_identifiers_and_a_column_name_of_their_own(
 ) -> None:
     output = tmp_path / "labels.csv"
     with pytest.raises(errors.ConfigError, match="need the customers' identifiers"):
-        label_customers(TableSource(table.data), spec, CENTROIDS, output)
+        label_customers(TableSource(table.data), spec, RELEASED, output)
     with pytest.raises(errors.ConfigError, match="has the name of a column of the labels"):
-        label_customers(TableSource(table.data, "segment"), spec, CENTROIDS, output)
+        label_customers(TableSource(table.data, "segment"), spec, RELEASED, output)
 
 
 @pytest.mark.parametrize(
@@ -316,8 +322,166 @@ def test_labels_need_identifiers_and_a_column_name_of_their_own(
     ],
 )
 def test_what_are_no_centroids_of_this_study_is_refused(
-    tmp_path: Path, table: TableSource, spec: StudySpec, changes: dict[str, Any], sentence: str
+    spec: StudySpec, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(errors.ConfigError, match=sentence):
-        label_customers(table, spec, {**CENTROIDS, **changes}, tmp_path / "labels.csv")
-    assert not (tmp_path / "labels.csv").exists()
+        ReleasedCentroids.of_document({**CENTROIDS, **changes}, spec.feature_names)
+
+
+def test_confidence_is_the_margin_to_the_nearest_other_segment() -> None:
+    records = np.array([[0.0, 0.1], [-0.9, -0.9], [0.3, 0.3]])
+    assigned = RELEASED.assign(records, records)
+    every = np.sqrt((((records[:, None] - RELEASED.centers) ** 2) * RELEASED.weights).sum(axis=2))
+    first, second = np.sort(every, axis=1)[:, :2].T
+    np.testing.assert_allclose(assigned.confidences, (second - first) / (second + first))
+    assert assigned.confidences[:2].tolist() == [1.0, 1.0]
+    border = (RELEASED.centers[0] + RELEASED.centers[1])[None] / 2
+    assert RELEASED.assign(border, border).confidences == pytest.approx([0.0], abs=1e-12)
+    alone = ReleasedCentroids(np.array([1]), np.zeros((1, 2)), np.ones(2))
+    assert alone.assign(records, records).confidences.tolist() == [1.0, 1.0, 1.0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(1, 4))
+def test_merged_segments_count_as_one_for_labels_and_confidence(seed: int, k: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    centers, records = rng.uniform(-1, 1, (k, d)), rng.uniform(-1, 1, (20, d))
+    released = ReleasedCentroids(np.arange(1, k + 1), centers, rng.uniform(0.1, 9, d))
+    mapping = {number: int(rng.integers(1, 4)) for number in range(1, k + 1)}
+    assigned = released.merge(mapping).assign(records, records)
+    every = np.sqrt((((records[:, None] - centers) ** 2) * released.weights).sum(axis=2))
+    for row in range(20):
+        own = mapping[int(every[row].argmin()) + 1]
+        others = [every[row, a] for a in range(k) if mapping[a + 1] != own]
+        nearest, other = every[row].min(), min(others, default=np.inf)
+        expected = 1.0 if not others else (other - nearest) / (other + nearest)
+        assert assigned.segments[row] == own
+        assert assigned.parts[row] == every[row].argmin() + 1
+        assert assigned.confidences[row] == pytest.approx(expected)
+
+
+def test_customers_unlike_anybody_are_flagged_by_their_unclipped_values(
+    tmp_path: Path, spec: StudySpec
+) -> None:
+    study = finished.agreed(3, noise=False, features=FEATURES, release={"centroids": ["alder"]})
+    results = make_results(study, "alder", finished.finished([500, 300, 200]), NO_NOISE)
+    released = ReleasedCentroids.of_results(study, results)
+    assert results.report is not None
+    for row, figures in enumerate(results.report.segments):
+        low, high = (
+            np.array([
+                feature.scale(getattr(one, side))
+                for feature, one in zip(FEATURES, figures.features, strict=True)
+            ])
+            for side in ("low", "high")
+        )  # fmt: skip
+        spreads = np.maximum(high - released.centers[row], released.centers[row] - low)
+        assert released.reach[row] == pytest.approx(
+            3 * np.sqrt(spreads**2 @ released.weights), rel=0.35
+        )
+    inside = released.centers
+    outside = inside + np.array([40.0, 0.0])
+    assert not released.assign(inside, inside).is_far.any()
+    assert released.assign(np.clip(outside, -1, 1), outside).is_far.all()
+    # Without the report, the spread of all customers is all that is known.
+    bare = ReleasedCentroids.of_results(study, dataclasses.replace(results, report=None))
+    assert bare.reach.tolist() == pytest.approx([3 * np.sqrt(2)] * 3)
+
+    path = tmp_path / "customers.csv"
+    path.write_text("id,recency,money\nnear,10,5\nfar,90000,5\n")
+    done = label_customers(
+        TableSource(path, "id"), study, dataclasses.replace(released, reach=np.full(3, 20.0)),
+        tmp_path / "labels.csv",
+    )  # fmt: skip
+    assert [row[-1] for row in read(tmp_path / "labels.csv")] == ["far", "false", "true"]
+    assert done.n_far == 1
+    assert "1 of 2 customers are far from anybody in the study" in done.warnings[-1]
+
+
+def test_merged_labels_have_the_released_segment_beside_them(
+    tmp_path: Path, table: TableSource, spec: StudySpec
+) -> None:
+    merged = RELEASED.merge({1: 2, 2: 1, 4: 1})
+    done = label_customers(table, spec, merged, tmp_path / "labels.csv")
+    heading, *rows = read(tmp_path / "labels.csv")
+    assert heading == ["id", "segment", "part", "distance", "confidence", "far"]
+    assert [row[1:3] for row in rows] == [
+        ["2", "1"],
+        ["1", "2"],
+        ["1", "4"],
+        ["2", "1"],
+        ["1", "4"],
+    ]
+    assert done.sizes == {1: 3, 2: 2}
+    with pytest.raises(errors.ConfigError, match="do not say where segment 4 belongs"):
+        RELEASED.merge({1: 1, 2: 1})
+
+
+def test_progress_tells_of_every_row(
+    tmp_path: Path, table: TableSource, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpcseg.study.table._BLOCK_BYTES", 30)
+    told: list[tuple[int, int]] = []
+    label_customers(
+        table, spec, RELEASED, tmp_path / "labels.csv", progress=lambda *rows: told.append(rows)
+    )
+    assert len(told) > 1
+    assert {total for _, total in told} == {7}
+    assert told[-1] == (7, 7)
+
+
+@pytest.mark.parametrize("column", ["id", "number"])
+def test_labels_go_into_a_database_whole_or_not_at_all(
+    tmp_path: Path, spec: StudySpec, column: str
+) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("CREATE TABLE customers (id TEXT, number INT, recency, money, joint)")
+        rows = [(f"c{n}", n, n, 10 * n, "yes") for n in range(1, 40)]
+        database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", rows)
+    database.close()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    source = TableSource(url, column, "customers")
+
+    def label(target: LabelTable) -> LabelSummary:
+        target.verify()
+        return target.write(lambda file: label_customers(source, spec, RELEASED, file))
+
+    assert label(LabelTable(url, "labels")).n_labelled == 39
+    label_customers(source, spec, RELEASED, tmp_path / "labels.csv")
+
+    def stored() -> list[tuple[Any, ...]]:
+        with sqlite3.connect(tmp_path / "shop.db") as database:
+            found = database.execute(f"SELECT {column}, segment, distance, far FROM labels")
+            return found.fetchall()
+
+    expected = [
+        (
+            name if column == "id" else int(name),
+            int(segment),
+            pytest.approx(float(far), rel=1e-5),
+            0,
+        )
+        for name, segment, far, *_ in read(tmp_path / "labels.csv")[1:]
+    ]
+    assert stored() == expected
+    with pytest.raises(errors.OutputError, match="table 'labels' of the sqlite database exists"):
+        label(LabelTable(url, "labels"))
+
+    def fail(_: Any) -> Any:
+        raise RuntimeError("in the middle")
+
+    broken = LabelTable(url, "labels", overwrite=True)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(label_table, "_rows", fail)
+        with pytest.raises(errors.DatabaseError, match=r"cannot be written \(RuntimeError\)"):
+            label(broken)
+    assert stored() == expected
+    assert label(broken).n_labelled == 39
+    assert stored() == expected
+
+
+def test_a_database_s_password_is_in_no_message(tmp_path: Path) -> None:
+    target = LabelTable("postgresql+nodriver://user:s3cret@localhost/shop", "labels")
+    assert "s3cret" not in repr(target)
+    with pytest.raises(errors.DatabaseError) as caught:
+        target.verify()
+    assert "s3cret" not in str(caught.value) + caught.value.hint
