@@ -9,7 +9,8 @@ import typer
 from pydantic import Field
 from rich.console import Console
 
-from mpcseg.cli.agreed import load_renewals, study_to_end, study_to_run, verify_all_taken
+from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.closing import DEFAULT_PATIENCE
 from mpcseg.cli.config import (
     AUDIT_FOLDER,
     Address,
@@ -42,13 +43,13 @@ from mpcseg.cli.options import (
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.results import show_results, write_results
+from mpcseg.cli.starting import cohort_of, party_study
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.cohort import CohortView
 from mpcseg.report.files import verify_output_folder
 from mpcseg.study.agreement import verify_member
-from mpcseg.study.cohort import load_cohort
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
 from mpcseg.study.labels import label_customers, verify_label_file
@@ -127,31 +128,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    renewals = load_renewals(settings.renewals)
-    spec = study_to_run(
-        settings.study,
-        settings.policy,
-        settings.columns,
-        renewals=renewals,
-        folder=settings.audit,
-        role="party",
-    )
-    verify_all_taken([spec], renewals)
+    spec = party_study(settings)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
         watching.of(spec) as shown,
         suspendable(),
     ):
-        cohort = load_cohort(
-            settings.source,
-            spec.features,
-            consent=spec.consent,
-            radius=spec.l2_radius,
-            columns=settings.columns,
-            opt_out=settings.opt_out,
-            profile=spec.profile_columns,
-        )
+        cohort = cohort_of(settings, spec)
         for warning in cohort.warnings:
             shown.event("cohort_warning", warning=warning)
         shown.event("cohort", account=cohort.account)
@@ -160,7 +144,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
         if dry_run:
             prepare(spec, own, cohort)
-            Console().print(CohortView(cohort, spec.features))
+            Console().print(CohortView(cohort, spec.features, own.name))
             return
 
         done = run_party(
@@ -279,7 +263,9 @@ def results(  # noqa: PLR0913  each is an option of the command line
             f"the agreement gives '{own.name}' no centroids, so that there is nothing to label by",
             "Who receives what is in the agreement: mpcseg study show FILE",
         )
-    opened = open_results(spec, own, _sealed(spec, own, settings, sealed, progress))
+    # The file's patience is the node's, which waits for others; results are there or not.
+    waits = DEFAULT_PATIENCE if patience is None else patience
+    opened = open_results(spec, own, _sealed(spec, own, settings, sealed, progress, waits))
     console = Console()
     show_results(opened, console)
     if output is not None:
@@ -309,6 +295,7 @@ def _sealed(
     settings: ResultsConfig,
     file: Path | None,
     mode: ProgressMode,
+    patience: float,
 ) -> bytes:
     if file is not None:
         limit = 2 * sealed_bytes(spec, own.name)
@@ -327,7 +314,7 @@ def _sealed(
             settings.address,
             shown,
             audit=settings.audit,
-            patience=settings.patience,
+            patience=patience,
             proxy=settings.proxy,
         )
 

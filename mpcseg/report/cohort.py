@@ -20,9 +20,11 @@ class CohortView:
     Args:
         cohort: the party's cohort, as `mpcseg.study.cohort.load_cohort` made it.
         features: the agreed features, in the cohort's order.
+        party: the organisation.
     """
 
-    def __init__(self, cohort: Cohort, features: Sequence[FeatureSpec]) -> None:
+    def __init__(self, cohort: Cohort, features: Sequence[FeatureSpec], party: str) -> None:
+        self._party = party
         self._cohort = cohort
         self._features = features
 
@@ -38,7 +40,9 @@ class CohortView:
 
     def _counts(self) -> Table:
         cohort = self._cohort
-        grid = Table(title="Records", show_header=False, title_justify="left")
+        grid = Table(
+            title=f"Records of {escape(self._party)}", show_header=False, title_justify="left"
+        )
         grid.add_column()
         grid.add_column(justify="right")
         grid.add_row("read", f"{cohort.n_read:,}")

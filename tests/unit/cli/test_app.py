@@ -141,6 +141,30 @@ def test_a_key_node_whose_results_have_no_place_does_not_start(tmp_path: Path, o
     assert "there is no folder" in ended.stderr
 
 
+def test_results_are_not_waited_for_as_long_as_a_node_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpcseg.cli.party.DEFAULT_PATIENCE", 0.2)
+    own = {name: save_identity(tmp_path / name, name) for name in ("hub", "keeper", "alder")}
+    write_study(tmp_path / "a.agreement", study_spec(parties=["alder"], known=own), own)
+    (tmp_path / "party.toml").write_text(
+        'study = "a.agreement"\nidentity = "alder"\naddress = "127.0.0.1:1"\naudit = "audit"\n'
+        "patience = 86400\n"
+    )
+    began = time.monotonic()
+    done = CliRunner().invoke(app, ["party", "results", "--config", str(tmp_path / "party.toml")])
+    assert isinstance(done.exception, errors.NodeUnreachableError)
+    assert "closed" in done.exception.hint
+    assert time.monotonic() - began < 30
+
+
+def test_a_storage_folder_without_a_log_is_answered_with_what_to_name(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "a.agreement")
+    done = CliRunner().invoke(app, ["storage", "check", str(study), str(tmp_path)])
+    assert isinstance(done.exception, errors.EvidenceError)
+    assert "--storage" in done.exception.hint
+
+
 def test_a_command_line_that_cannot_be_read_is_status_2() -> None:
     for arguments in (["party", "run", "--no-such-option"], ["no-such-command"]):
         assert CliRunner().invoke(app, arguments).exit_code == 2

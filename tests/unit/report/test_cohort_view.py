@@ -40,7 +40,7 @@ def shown(tmp_path: Path, width: int = 100, radius: float | None = None) -> str:
         radius=radius,
     )
     console = Console(file=io.StringIO(), width=width)
-    console.print(CohortView(cohort, FEATURES))
+    console.print(CohortView(cohort, FEATURES, "alder"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -52,6 +52,7 @@ def row(text: str, word: str) -> list[str]:
 
 def test_who_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     text = shown(tmp_path)
+    assert "Records of alder" in text
     assert row(text, "read")[-1] == "7"
     assert row(text, "repeated")[-1] == "1"
     assert row(text, "without consent")[-1] == "2"
