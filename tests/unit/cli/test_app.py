@@ -108,7 +108,7 @@ def test_the_limit_of_blocks_reaches_the_compute_node(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served: dict[str, object] = {}
-    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda *_, **__: study_spec())
+    monkeypatch.setattr("mpcseg.cli.compute.compute_studies", lambda _: [study_spec()])
     monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: identity("hub"))
 
     def serve(studies: Any, *_: object, **given: object) -> Any:
