@@ -144,7 +144,7 @@ def test_a_key_node_whose_results_have_no_place_does_not_start(tmp_path: Path, o
 def test_results_are_not_waited_for_as_long_as_a_node_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpcseg.cli.party.DEFAULT_PATIENCE", 0.2)
+    monkeypatch.setattr("mpcseg.cli.party_results.DEFAULT_PATIENCE", 0.2)
     own = {name: save_identity(tmp_path / name, name) for name in ("hub", "keeper", "alder")}
     write_study(tmp_path / "a.agreement", study_spec(parties=["alder"], known=own), own)
     (tmp_path / "party.toml").write_text(
