@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
 
 Method = Literal["ward", "density"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 _REDRAWS = 50
 

@@ -218,13 +218,6 @@ def measure_rules(
     return RuleBook(tuple(segments), significant(fidelity, _DIGITS), len(values))
 
 
-def conditions_of(book: RuleBook) -> dict[int, list[tuple[Condition, ...]]]:
-    """The bare rules of each segment, to measure them on other customers."""
-    return {
-        segment.segment: [rule.conditions for rule in segment.rules] for segment in book.segments
-    }
-
-
 def _mapped(
     labels: npt.NDArray[np.int64], merged: Mapping[int, int] | None
 ) -> npt.NDArray[np.int64]:

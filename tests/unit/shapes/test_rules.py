@@ -11,7 +11,7 @@ import pytest
 
 from mpcseg.shapes import rules as rules_module
 from mpcseg.shapes.draws import draw_customers
-from mpcseg.shapes.rules import Condition, conditions_of, learn_rules, measure_rules
+from mpcseg.shapes.rules import Condition, RuleBook, learn_rules, measure_rules
 from mpcseg.study.spec import FeatureSpec
 from mpcseg.study.statistics import released_statistics
 from tests.unit.shapes.studies import ManyClusters, moons, study_of
@@ -35,6 +35,10 @@ def cdnow() -> ManyClusters:
     )
     values = table.to_numpy(dtype=float)
     return study_of(values, np.zeros(len(values)), 4, n_rounds=4, features=features)
+
+
+def conditions_of(book: RuleBook) -> dict[int, list[tuple[Condition, ...]]]:
+    return {part.segment: [rule.conditions for rule in part.rules] for part in book.segments}
 
 
 needs_cdnow = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not at {DATA}")
