@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -25,8 +25,9 @@ _LIMITS: tuple[Literal["sharp"], Literal["blurred"]] = ("sharp", "blurred")
 
 
 def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: bool) -> NoisePlan:
-    shape = {
+    shape: dict[str, Any] = {
         "n_clusters": made.n_clusters,
+        "scouting": made.scouting,
         "n_features": made.n_features,
         "n_rounds": made.n_rounds,
         "n_parties": made.n_parties,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mpcseg.cli.clusters import parse_clusters
 from mpcseg.errors import ConfigError
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
 
@@ -47,8 +48,11 @@ def new(  # noqa: PLR0913  each is an option of the command line
         ),
     ] = None,
     clusters: Annotated[
-        int, typer.Option("--clusters", help="How many segments to look for.")
-    ] = Draft.n_clusters,
+        str,
+        typer.Option(
+            "--clusters", help="How many segments to look for, or a range to choose from: 3-7."
+        ),
+    ] = str(Draft.n_clusters),
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds at most.")] = Draft.n_rounds,
     radius: Annotated[
         float | None,
@@ -135,7 +139,7 @@ def new(  # noqa: PLR0913  each is an option of the command line
         key=key,
         parties=party,
         most_records=dict(_record_limit(text) for text in most_records or ()),
-        n_clusters=clusters,
+        n_clusters=parse_clusters(clusters),
         n_rounds=rounds,
         features=[_feature(text) for text in feature] if feature else EXAMPLE_FEATURES,
         radius=radius,

@@ -15,7 +15,7 @@ from mpcseg.report.terms import exact, received, roles
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
-from mpcseg.study.spec import StudySpec
+from mpcseg.study.spec import StudySpec, clusters_in_words
 
 
 def print_terms(spec: StudySpec, console: Console) -> None:
@@ -105,7 +105,7 @@ def _terms(spec: StudySpec) -> Table:
     for term, agreed in (
         ("purpose", spec.purpose),
         ("legal basis", spec.legal_basis),
-        ("segments", f"{spec.n_clusters}, in {spec.n_rounds} rounds at most"),
+        ("segments", f"{clusters_in_words(spec)}, in {spec.n_rounds} rounds at most"),
         ("consent", _consent(spec)),
         ("privacy", _privacy(spec)),
         ("shown", f"segments of {release.smallest_segment:,} customers and more, "

@@ -17,7 +17,7 @@ def schedule_of(spec: StudySpec, plan: StudyPlan, n_blocks: int) -> Schedule:
     """
     slots = plan.circuit.parameters.slots
     return Schedule(
-        n_clusters=spec.n_clusters,
+        n_clusters=spec.most_clusters,
         n_rounds=spec.n_rounds,
         feature_names=spec.feature_names,
         # How many blocks a single party has is not the key node's to know.
@@ -28,6 +28,7 @@ def schedule_of(spec: StudySpec, plan: StudyPlan, n_blocks: int) -> Schedule:
         sharp=plan.circuit.sharp,
         seed=spec.seed,
         noise=plan.noise,
+        smallest_segment=spec.release.smallest_segment,
     )
 
 

@@ -194,7 +194,7 @@ def _fetch_public_key(
             _ASK,
         ) from None
     name = BlobName(BlobKind.PUBLIC_KEY)
-    checks = BlobChecks(session.plan.circuit.parameters, spec.n_clusters, spec.n_features)
+    checks = BlobChecks(session.plan.circuit.parameters, spec.most_clusters, spec.n_features)
     public_key = session.client.download(name, checks.limit(name))
     fingerprint = hashlib.sha256(public_key).digest()
     if fingerprint != attestation.public_key_sha256:

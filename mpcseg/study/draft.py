@@ -17,7 +17,7 @@ from typing import Any
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import load_card
 from mpcseg.study.documents import check, read_toml
-from mpcseg.study.spec import NO_NOISE_SENTENCE, StudySpec
+from mpcseg.study.spec import NO_NOISE_SENTENCE, ClusterRange, StudySpec
 
 DEFAULT_DAYS = 90
 
@@ -57,7 +57,7 @@ class Draft:
     key: Path
     parties: Sequence[Path]
     most_records: Mapping[str, int] = field(default_factory=dict)
-    n_clusters: int = 4
+    n_clusters: int | ClusterRange = 4
     n_rounds: int = 8
     features: Sequence[DraftFeature] = EXAMPLE_FEATURES
     radius: float | None = None
@@ -183,7 +183,7 @@ def draft_text(draft: Draft, folder: Path) -> str:
         name=_text(draft.name),
         purpose=_text(draft.purpose),
         legal_basis=_text(draft.legal_basis),
-        n_clusters=draft.n_clusters,
+        n_clusters=_clusters(draft.n_clusters),
         n_rounds=draft.n_rounds,
         seed=draft.seed,
         parameter_set=_text(draft.parameter_set),
@@ -206,6 +206,13 @@ def draft_text(draft: Draft, folder: Path) -> str:
         key=_path(draft.key, folder),
         parties=parties,
     )
+
+
+def _clusters(number: int | ClusterRange) -> str:
+    if isinstance(number, int):
+        return str(number)
+    fields = ", ".join(f"{name} = {value}" for name, value in number)
+    return f"{{ {fields} }}"
 
 
 def _role_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -284,6 +291,8 @@ legal_basis = {legal_basis}
 
 # How many segments to look for, and how many rounds at most: rounds end earlier once the segments
 # stand still. Each round spends privacy budget, so that more of them mean more noise in each.
+# n_clusters = {{ smallest = 3, largest = 7 }} has the study choose: it tries each number out first,
+# which takes rounds and three tenths of the privacy budget.
 n_clusters = {n_clusters}
 n_rounds = {n_rounds}
 

@@ -334,7 +334,7 @@ def _padded_bytes(spec: StudySpec, recipient: str, needed: int = 0) -> int:
 def _longest(spec: StudySpec, recipient: str) -> Results:
     """Results in which nothing is hidden and every number as wide as a number can be."""
     count, number = 2**53 - 1, -1.2345678901234567e-300
-    k, d = spec.n_clusters, spec.n_features
+    k, d = spec.most_clusters, spec.n_features
     feature = FeatureFigures(number, number, number, number, number)
     segment = SegmentFigures(count, count, count, number, number, (feature,) * d)
     notes = ("\0" * NOTE_CHARACTERS,) * LARGEST_NOTES  # six bytes each in JSON

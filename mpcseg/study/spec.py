@@ -21,13 +21,17 @@ import rfc8785
 from pydantic import (
     AfterValidator,
     BaseModel,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     field_validator,
     model_validator,
 )
 
+from mpcseg.reference.rounds import ScoutTerms
 from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard, showable
+from mpcseg.study.documents import KIND_TAGS
 
 Array = npt.NDArray[np.float64]
 
@@ -54,6 +58,8 @@ _ROUNDING = 1e-9
 _EPSILONS = (0.001, 20)
 
 _FORMAT = "mpcseg agreement 1"
+
+_MOST_CANDIDATES = 8
 
 _MOST_PARTIES = 100
 _MOST_ORGANISATIONS = _MOST_PARTIES + 2
@@ -122,6 +128,43 @@ class FeatureSpec(BaseModel):
     def _transformed_bounds(self) -> tuple[float, float]:
         low, high = self._forward(np.array([self.lower, self.upper]))
         return float(low), float(high)
+
+
+class ClusterRange(BaseModel):
+    """From how many segments to how many the study tries out, before it chooses a number.
+
+    Attributes:
+        smallest: number of segments.
+        largest: likewise; a study tries out 2 to 8 numbers.
+        starts: how often each number is begun anew; their agreement is what stability means.
+        rounds: scout rounds of each start; one more shows how good the segments are.
+    """
+
+    model_config = FROZEN
+
+    smallest: int = Field(ge=2, le=1000)
+    largest: int = Field(ge=2, le=1000)
+    starts: int = Field(default=2, ge=2, le=5)
+    rounds: int = Field(default=2, ge=1, le=10)
+
+    @cached_property
+    def terms(self) -> ScoutTerms:
+        """What is tried out, and how."""
+        return ScoutTerms(tuple(range(self.smallest, self.largest + 1)), self.starts, self.rounds)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.smallest >= self.largest:
+            raise ValueError(
+                f"the smallest number of segments ({self.smallest}) is not below the largest "
+                f"({self.largest})"
+            )
+        if self.largest - self.smallest >= _MOST_CANDIDATES:
+            raise ValueError(
+                f"from {self.smallest} to {self.largest} are more than {_MOST_CANDIDATES} numbers "
+                "of segments; each costs rounds and privacy budget"
+            )
+        return self
 
 
 class PartyCard(PublicCard):
@@ -228,7 +271,7 @@ class StudySpec(BaseModel):
         name: the study's name.
         purpose: what the segments are for.
         legal_basis: why the records may be used for it.
-        n_clusters: how many segments to look for, at least 2.
+        n_clusters: how many segments to look for, at least 2; or a range to choose from.
         n_rounds: how many Lloyd rounds at most; they stop earlier once the centroids stand still.
         features: what is clustered on, in this order everywhere.
         radius: records are clipped to this L2 norm in scaled space; None for sqrt(d), which clips
@@ -250,7 +293,11 @@ class StudySpec(BaseModel):
     name: NodeName
     purpose: Paragraph
     legal_basis: Paragraph
-    n_clusters: int = Field(ge=2, le=1000)
+    n_clusters: Annotated[
+        Annotated[int, Field(ge=2, le=1000), Tag(KIND_TAGS[0])]
+        | Annotated[ClusterRange, Tag(KIND_TAGS[1])],
+        Discriminator(lambda given: KIND_TAGS[isinstance(given, Mapping | ClusterRange)]),
+    ]
     n_rounds: int = Field(ge=1, le=1000)
     features: tuple[FeatureSpec, ...] = Field(min_length=1, max_length=1000)
     radius: float | None = Field(default=None, gt=0)
@@ -268,13 +315,8 @@ class StudySpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            if "profile_columns" in data:
-                raise ValueError("profile_columns are not computed by this version; leave them out")
-            if isinstance(data.get("n_clusters"), str | list | tuple | Mapping):
-                raise ValueError(
-                    "n_clusters: a range is not computed by this version; give one number"
-                )
+        if isinstance(data, Mapping) and "profile_columns" in data:
+            raise ValueError("profile_columns are not computed by this version; leave them out")
         return data
 
     @model_validator(mode="after")
@@ -351,6 +393,22 @@ class StudySpec(BaseModel):
         return self.compute.name in self.recipients
 
     @property
+    def scouting(self) -> ScoutTerms | None:
+        """How the number of segments is chosen; None where it is agreed."""
+        return None if isinstance(self.n_clusters, int) else self.n_clusters.terms
+
+    @property
+    def cluster_numbers(self) -> tuple[int, ...]:
+        """How many segments there can be, ascending; one number where it is agreed."""
+        chosen = self.n_clusters
+        return (chosen,) if isinstance(chosen, int) else chosen.terms.candidates
+
+    @property
+    def most_clusters(self) -> int:
+        """How many segments there are, or at most."""
+        return self.cluster_numbers[-1]
+
+    @property
     def n_features(self) -> int:
         """How many features are clustered on (d)."""
         return len(self.features)
@@ -385,6 +443,17 @@ class StudySpec(BaseModel):
     def digest(self) -> str:
         """SHA-256 of `canonical`, 64 hex digits: what is signed, and what every message carries."""
         return hashlib.sha256(self.canonical).hexdigest()
+
+
+def clusters_in_words(spec: StudySpec) -> str:
+    """How many segments are looked for, as people read it."""
+    chosen = spec.n_clusters
+    if isinstance(chosen, int):
+        return f"{chosen:,}"
+    return (
+        f"{chosen.smallest} to {chosen.largest} (the study chooses, from {chosen.starts} starts of "
+        f"{chosen.rounds} scout rounds each)"
+    )
 
 
 def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
