@@ -24,7 +24,7 @@ from mpcseg.reference.admission import (
     PRESENCE_WEIGHT,
     error_stds,
 )
-from mpcseg.reference.rounds import SCOUT_KINDS, RoundKind, ScoutTerms
+from mpcseg.reference.rounds import SCOUT_KINDS, SQUARE_KINDS, RoundKind, ScoutTerms
 
 Array = NDArray[np.float64]
 
@@ -246,7 +246,7 @@ class NoisePlan:
             weight = sensitivity.weight_bound(sign, k)
             bounds = {"counts": (weight, k), "sums": (weight * record, k * d)}
             shares = LLOYD_PARTS
-            if kind in ("profile", "appraisal"):
+            if kind in SQUARE_KINDS:
                 bounds["squares"] = (weight * squares, k * d)
                 shares = PROFILE_PARTS if kind == "profile" else APPRAISAL_PARTS
         rho = self._planned_rho(kind)

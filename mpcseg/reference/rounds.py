@@ -14,6 +14,9 @@ SCOUT_KINDS: tuple[RoundKind, ...] = ("scout", "appraisal")
 """Rounds that try a number of clusters out: the first like a lloyd round with the blunt
 sign, the second like the profile round with the sharp one, both on a sample of the blocks."""
 
+SQUARE_KINDS: tuple[RoundKind, ...] = ("appraisal", "profile")
+"""Rounds whose sums have squares."""
+
 Item = TypeVar("Item")
 
 ADMISSION_RULES = ("bounds", "presence", "padding")
@@ -87,4 +90,4 @@ def sums_shape(
         return (n_parties, len(ADMISSION_RULES))
     if kind == "moments":
         return (1 + d + d * (d + 1) // 2,)
-    return (n_clusters, d + 1 if kind in ("lloyd", "scout") else 2 * d + 1)
+    return (n_clusters, 2 * d + 1 if kind in SQUARE_KINDS else d + 1)
