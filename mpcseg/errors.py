@@ -205,6 +205,13 @@ class DatabaseError(DataError):
     exit_status = 35
 
 
+class UnlistedValueError(DataError):
+    """A category has a value that was not agreed on, and nothing says what it counts as."""
+
+    code = "unlisted_value"
+    exit_status = 36
+
+
 # --- keys and parameters -------------------------------------------------------------------
 
 
@@ -309,11 +316,12 @@ class NodeUnreachableError(NodeError):
 
 
 class UnknownCertificateError(NodeError):
-    """A certificate is not among those of the study."""
+    """A certificate is not among those of the study, or was renewed and counts no more."""
 
     code = "unknown_certificate"
     exit_status = 52
     grpc_status = "UNAUTHENTICATED"
+    ends_study = False
 
 
 class DuplicateNodeError(NodeError):
@@ -443,6 +451,21 @@ class StudyClosedError(AgreementError):
     exit_status = 68
 
 
+class RenewalError(AgreementError):
+    """A renewal of certificates is not what was signed, or not the next version of its study."""
+
+    code = "renewal"
+    exit_status = 76
+
+
+class CertificateEndedError(AgreementError):
+    """A certificate that counts in the study is not valid today; it can be renewed."""
+
+    code = "certificate_ended"
+    exit_status = 69
+    ends_study = False
+
+
 # --- verification --------------------------------------------------------------------------
 
 
@@ -480,6 +503,16 @@ class EvidenceError(AuditError):
 
     code = "evidence"
     exit_status = 74
+
+
+# --- monitoring ----------------------------------------------------------------------------
+
+
+class DriftError(MpcsegError):
+    """Segments have changed by more than the limits that were given."""
+
+    code = "drift"
+    exit_status = 80
 
 
 def subclasses() -> dict[str, type[MpcsegError]]:

@@ -20,6 +20,7 @@ from mpcseg.audit.checkpoint import sign_checkpoint, verify_checkpoint, verify_g
 from mpcseg.audit.log_file import FIRST_CHAIN, SCHEMA, chained, read_log
 from mpcseg.audit.merkle import Tree, leaf_hash
 from mpcseg.audit.records import Checkpoint, CheckpointTaken, Entry, NodeRole, Record
+from mpcseg.audit.renewals import verify_keeps_renewals
 from mpcseg.errors import ConfigError, LogError, StorageError
 from mpcseg.study.closing import now
 from mpcseg.study.identity import Identity
@@ -54,6 +55,7 @@ class AuditLog:
     Raises:
         ConfigError: the folder or the file cannot be used, or another process has it open.
         LogError: the file that is there is damaged, or of another study or node.
+        RenewalError: the node has taken a renewal that the study is not given with now.
     """
 
     def __init__(self, folder: Path, spec: StudySpec, identity: Identity, role: NodeRole) -> None:
@@ -84,6 +86,7 @@ class AuditLog:
         found = read_log(self.path, spec)
         if (found.organisation, found.role) != (self._identity.name, self._role):
             raise LogError(f"{self.path} is {found}", "Rename it back; logs must not be moved.")
+        verify_keeps_renewals(found.entries, spec)
         self._tree, self._chain = found.tree, found.chain
         self._signed.update(head.size for head in found.heads)
         self.earlier = found.entries

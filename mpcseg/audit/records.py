@@ -159,6 +159,21 @@ class BlocksCommitted(BaseModel):
     manifest: Sha256
 
 
+class StartedFrom(BaseModel):
+    """Key node: the study starts from a former one's released centroids; before any of its rounds.
+
+    Attributes:
+        former: digest of the former agreement.
+        results: SHA-256 of the sealed results that the centroids were taken from, which the former
+            study's key node has sent under this digest.
+    """
+
+    model_config = FROZEN
+    event: Literal["started_from"] = "started_from"
+    former: Sha256
+    results: Sha256
+
+
 class RoundOpened(BaseModel):
     """The key node asks for a round, or the compute node is asked.
 
@@ -265,6 +280,34 @@ class StartedAnew(BaseModel):
     peer_role: NodeRole
 
 
+class RenewalTaken(BaseModel):
+    """From here on the node goes by a renewal of certificates, which everybody has signed.
+
+    Attributes:
+        version: of the agreement; the first renewal is 2.
+        renewal: its digest.
+    """
+
+    model_config = FROZEN
+    event: Literal["renewal_taken"] = "renewal_taken"
+    version: Count
+    renewal: Sha256
+
+
+class CertificateUsed(BaseModel):
+    """Compute node: an organisation came with a renewed certificate; older ones count no more.
+
+    Attributes:
+        organisation: whose.
+        version: that brought the certificate.
+    """
+
+    model_config = FROZEN
+    event: Literal["certificate_used"] = "certificate_used"
+    organisation: NodeName
+    version: Count
+
+
 class EndDecided(BaseModel):
     """Compute node: the study ends; written before anybody is told, so that no restart undoes it.
 
@@ -350,6 +393,7 @@ Record = (
     | Decrypted
     | KeysVouched
     | BlocksCommitted
+    | StartedFrom
     | RoundOpened
     | RoundSpent
     | RoundEvaluated
@@ -357,6 +401,8 @@ Record = (
     | RefusalsOmitted
     | SecretKeyDestroyed
     | StartedAnew
+    | RenewalTaken
+    | CertificateUsed
     | EndDecided
     | DeletionBegan
     | StudyEnded

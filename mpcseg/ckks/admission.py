@@ -10,6 +10,9 @@ wrong in one slot cancel what is wrong in another, or hide it in a phase.
 - presence: p·(1 - p) is zero for 0 and 1 alone; p is zero outside the party's slots.
 - padding: x_j·(1 - p) is zero where presence is 1 or x_j is 0; Im x_j is zero.
 
+A numeric profile column is tested as one more coordinate. A label of a category is tested as
+presence is, and padding tests that the labels of a category add up to presence.
+
 Powers and products are blind to one thing: multiply some residues of a ciphertext by -1, modulo one
 prime, and its square is the same, while it decrypts to nonsense. So Σ Re(ρ·x) and Σ Re(ρ·p), taken
 where the party's ciphertext has all its primes, are added with so small a weight that an honest sum
@@ -162,7 +165,7 @@ def presence_product(
 
     Args:
         circuit: on the compute node.
-        presence: p of one upload.
+        presence: p of one upload, or a label of a category, which is 0 or 1 as well.
         functional: ρ.
         outside: ρ', which the function weighs down over the party's own slots.
         own: the party's slots of this block.
@@ -183,15 +186,19 @@ def padding_product(
     presence: Encrypted,
     functionals: Sequence[Functional],
     imaginary: Sequence[Functional],
+    categories: Sequence[tuple[Sequence[Encrypted], Functional]] = (),
 ) -> Encrypted:
     """AMPLIFICATION·Σ_j ρ_j·x_j·(1 - p) and the imaginary parts, to be finished and summed.
 
+    And, for each category, Σ ρ·(Σ_c z_c - p): a record has one of its labels.
+
     Args:
         circuit: on the compute node.
-        features: x_j of one upload.
+        features: x_j of one upload; numeric profile columns among them.
         presence: p of the same.
         functionals: ρ_j.
         imaginary: of these the real parts τ_j are used: Σ Re(i·τ_j·x_j) is zero for real x_j.
+        categories: labels z_c of each category, at :data:`SUM_LEVEL`, and ρ.
     """
     p = circuit.lower(presence, SUM_LEVEL)
     low = [circuit.lower(x, SUM_LEVEL) for x in features]
@@ -204,6 +211,9 @@ def padding_product(
     for x, tau in zip(low, imaginary, strict=True):
         turned = np.asarray(1j * tau.real, np.complex128)
         total = circuit.add(total, _linear(circuit, x, turned, weight, total.scale))
+    for labels, rho in categories:
+        surplus = circuit.add(reduce(circuit.add, labels), circuit.negate(p))
+        total = circuit.add(total, _linear(circuit, surplus, rho, 1.0, total.scale))
     return _amplified(circuit, total)
 
 

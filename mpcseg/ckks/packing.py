@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from mpcseg.errors import TooManyRecordsError
 
 Block = NDArray[np.float64]
-"""Shape (d + 1, slots): one row per feature, then presence (1 for a record, 0 for padding)."""
+"""Shape (d + 1 + v, slots): one row per feature, then presence (1 for a record, 0 for padding),
+then the v vectors of profile columns (:class:`mpcseg.reference.columns.ColumnLayout`)."""
 
 
 SEED_BYTES = 32
@@ -67,6 +68,7 @@ def pack_blocks(
     place: SlotRange | None = None,
     *,
     seed: bytes | None = None,
+    columns: NDArray[np.float64] | None = None,
 ) -> list[Block]:
     """Shuffle records and pack them into as few blocks as hold them. Party node.
 
@@ -76,9 +78,10 @@ def pack_blocks(
         place: the party's range of one shared block; None for blocks of its own.
         seed: `SEED_BYTES` from the system's CSPRNG, for the same order a second time; None for an
             order that nobody can make again.
+        columns: vectors of the profile columns, shape (n, v); None where there are none.
 
     Returns:
-        ceil(n / slots) blocks, or the one shared block; where presence is 0, so are the features.
+        ceil(n / slots) blocks, or the one shared block; where presence is 0, so is all else.
 
     Raises:
         TooManyRecordsError: more records than the range holds.
@@ -90,10 +93,12 @@ def pack_blocks(
             f"this party ({place.length}).",
             "Agree on a larger most_records in the agreement.",
         )
-    rows = np.zeros((records.shape[1] + 1, -(-(place.start + place.length) // slots) * slots))
+    present = np.ones((len(records), 1))
+    columns = present[:, :0] if columns is None else columns
+    values = np.hstack([records, present, columns])
+    rows = np.zeros((values.shape[1], -(-(place.start + place.length) // slots) * slots))
     stop = place.start + len(records)
-    rows[:-1, place.start : stop] = records[_random_order(len(records), seed)].T
-    rows[-1, place.start : stop] = 1.0
+    rows[:, place.start : stop] = values[_random_order(len(records), seed)].T
     return [rows[:, i : i + slots] for i in range(0, rows.shape[1], slots)]
 
 

@@ -37,6 +37,7 @@ from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import PlanError
 from mpcseg.reference.admission import CONVENTION
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.hyperplanes import DOMAIN_SLACK, cluster_pairs
 from mpcseg.reference.rounds import (
     RoundKind,
@@ -99,6 +100,7 @@ class Plan:
         sharp: sign of late rounds and profile.
         blunt: sign of early rounds.
         scouting: how the number of clusters is chosen; None where it is agreed.
+        columns: profile columns.
     """
 
     parameters: ParameterSet
@@ -111,6 +113,7 @@ class Plan:
     sharp: tuple[int, ...] = SHARP
     blunt: tuple[int, ...] = BLUNT
     scouting: ScoutTerms | None = None
+    columns: ColumnLayout = NO_COLUMNS
 
     @cached_property
     def digest(self) -> str:
@@ -121,8 +124,10 @@ class Plan:
         ]
         ranges = [place and (place.group, place.start, place.length) for place in self.slot_ranges]
         domain = (DOMAIN_SLACK, *CONVENTION)
+        columns = (self.columns.n_numeric, self.columns.groups, self.columns.n_parties)
         content: Any = (
-            self.parameters.digest, self.n_clusters, self.n_features, signs, ranges, domain
+            self.parameters.digest, self.n_clusters, self.n_features, signs, ranges, domain,
+            columns,
         )  # fmt: skip
         if self.scouting:
             content += (self.scouting.sequence,)
@@ -141,7 +146,7 @@ class Plan:
             (
                 kind,
                 self.sharp if kind == "appraisal" else self.blunt,
-                replace(self, n_clusters=k, n_blocks=n_blocks, scouting=None),
+                replace(self, n_clusters=k, n_blocks=n_blocks, scouting=None, columns=NO_COLUMNS),
             )
             for kind, k in self.scouting.sequence
         )
@@ -202,7 +207,14 @@ class Plan:
 
     def n_sums(self, kind: RoundKind) -> int:
         """Values that a round of this kind decrypts."""
-        return math.prod(sums_shape(kind, self.n_clusters, self.n_features, self.n_parties))
+        return math.prod(self._shape(kind))
+
+    def _shape(self, kind: RoundKind) -> tuple[int, ...]:
+        return sums_shape(kind, self.n_clusters, self.n_features, self.n_parties, self.columns)
+
+    def n_columns(self, kind: RoundKind) -> int:
+        """Of these, for each cluster or party."""
+        return self._shape(kind)[-1]
 
     @property
     def n_parties(self) -> int:
@@ -246,8 +258,10 @@ class Plan:
     @property
     def upload_bytes_per_block(self) -> int:
         """From a party to the compute node, once a study."""
-        feature = ciphertext_bytes(self.parameters, feature_shape(self.parameters))
-        return self.n_features * feature + ciphertext_bytes(self.parameters, PRESENCE_SHAPE)
+        high = ciphertext_bytes(self.parameters, feature_shape(self.parameters))
+        low = ciphertext_bytes(self.parameters, PRESENCE_SHAPE)
+        n_high = self.n_features + self.columns.n_numeric
+        return n_high * high + (1 + self.columns.n_labels) * low
 
     def hyperplane_bytes(self, sign: tuple[int, ...]) -> int:
         """From the key node to the compute node, each round."""
@@ -269,7 +283,7 @@ class Plan:
         product = partial_bytes(self.parameters, SUM_LEVEL, 3)
         d = self.n_features
         if kind == "admission":
-            return self.n_uploads * ((d + norm + 1) * low + 2 * product)
+            return self.n_uploads * ((d + self.columns.n_numeric + norm + 1) * low + 2 * product)
         groups = len(block_groups(self.n_blocks))
         if kind == "moments":
             return groups * ((1 + d) * low + d * (d + 1) // 2 * product)
@@ -311,7 +325,7 @@ class Plan:
         return [_compare(stage, exact[stage], noisy[stage]) for stage in exact]
 
 
-def plan_study(
+def plan_study(  # noqa: PLR0913  the terms of an agreement
     *,
     n_clusters: int,
     n_features: int,
@@ -320,6 +334,7 @@ def plan_study(
     records_per_party: Sequence[int] = (),
     most_records: Sequence[int | None] = (),
     parameter_set_name: str = "planned",
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> Plan:
     """Choose the smallest parameter set that carries a study. Any node, before a key exists.
 
@@ -332,6 +347,7 @@ def plan_study(
             planned with what it may bring at most, or with one block.
         most_records: what each party may bring at most as the study has it, or None; small
             parties share blocks.
+        columns: profile columns.
         parameter_set_name: ``planned``, or a set that the study insists on.
 
     Raises:
@@ -368,6 +384,7 @@ def plan_study(
         n_uploads=sum(own) + len(ranges) - len(own),
         slot_ranges=ranges,
         scouting=scouting,
+        columns=columns,
     )
 
 
@@ -453,27 +470,29 @@ class _Simulation:
     def products(self, signs: Sequence[Encrypted], *, profile: bool) -> list[Encrypted]:
         """One cluster's weighted products of one block."""
         column = self.circuit.lower(self._features[0], SUM_LEVEL)
-        n_columns = sums_shape(
-            "profile" if profile else "lloyd", self._plan.n_clusters, self._plan.n_features
-        )[-1]
+        n_columns = self._plan.n_columns("profile" if profile else "lloyd")
         return assignment.weighted_products(self.circuit, self._weight(signs), [column] * n_columns)
 
     def squares(self) -> None:
-        """The x_j² of one block."""
-        assignment.squares(self.circuit, self._features)
+        """The x_j² of one block, and those of numeric columns."""
+        numeric = self._features[:1] * self._plan.columns.n_numeric
+        assignment.squares(self.circuit, [*self._features, *numeric])
 
     def admission(self, *, norm: bool) -> None:
         """All that is done to one upload before it is admitted."""
-        circuit, features, rho = self.circuit, self._features, np.ones(1, np.complex128)
+        circuit, rho, columns = self.circuit, np.ones(1, np.complex128), self._plan.columns
+        features = [*self._features, *self._features[:1] * columns.n_numeric]
         rhos = [rho] * len(features)
         for feature in features:
             admission.coordinate_power(circuit, feature, rho)
         if norm:
-            admission.norm_power(circuit, features, 1.0, rho)
+            admission.norm_power(circuit, self._features, 1.0, rho)
         admission.magnitudes(circuit, features, rhos)
         presence = Encrypted(np.ones(1), SUM_LEVEL, TARGET_SCALE)
-        admission.presence_product(circuit, presence, rho, rho, slice(0, 1))
-        admission.padding_product(circuit, features, presence, rhos, rhos)
+        for _ in range(1 + columns.n_labels):
+            admission.presence_product(circuit, presence, rho, rho, slice(0, 1))
+        groups = [([presence] * count, rho) for count in columns.groups]
+        admission.padding_product(circuit, features, presence, rhos, rhos, groups)
 
 
 def _key_switches(counts: Counts) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpcseg.audit.log import LOG_DIGITS, log_name
 from mpcseg.audit.log_file import has_open_run, read_log
 from mpcseg.audit.records import NodeRole
-from mpcseg.errors import ExpiredError
-from mpcseg.study.agreement import load_agreement, load_study
+from mpcseg.errors import ExpiredError, RenewalError
+from mpcseg.study.agreement import Agreement, load_agreement, utc_today
 from mpcseg.study.policy import load_policy, verify_policy
+from mpcseg.study.renewal import Renewal, load_renewal, renewed
 from mpcseg.study.spec import StudySpec
 
 
@@ -19,6 +20,7 @@ def study_to_run(
     policy: Path | None,
     columns: Mapping[str, str] | None = None,
     *,
+    renewals: Sequence[Renewal] = (),
     folder: Path,
     role: NodeRole,
 ) -> StudySpec:
@@ -30,6 +32,7 @@ def study_to_run(
         file: the agreement.
         policy: the organisation's own; None for none.
         columns: agreed name to the organisation's own column name, which the policy may forbid.
+        renewals: of certificates, of this study and others that the node may serve.
         folder: where the node keeps its audit log. A run that this log has begun, and not ended,
             goes on after the agreement's last day: what it holds must still be deleted in order.
         role: of the node.
@@ -39,10 +42,11 @@ def study_to_run(
         AgreementError: not an agreement, or not in order; a signature, the last day.
         PolicyError: the policy does not allow it; says which rule.
     """
+    agreement = _renewed(file, renewals)
+    spec = agreement.spec
     try:
-        spec = load_study(file)
+        agreement.verify(utc_today())
     except ExpiredError:
-        spec = study_to_end(file)
         if not _is_under_way(folder, spec, role):
             raise
     if policy is not None:
@@ -58,16 +62,59 @@ def _is_under_way(folder: Path, spec: StudySpec, role: NodeRole) -> bool:
     return any(has_open_run(read_log(path, spec).entries) for path in logs)
 
 
-def study_to_end(path: Path) -> StudySpec:
+def study_to_end(path: Path, renewals: Sequence[Path] = ()) -> StudySpec:
     """The terms of an agreement for fetching results or closing, also after its last day.
 
+    Args:
+        path: the agreement.
+        renewals: of certificates, of this study alone.
+
     Raises:
-        ConfigError: the file is absent or unreadable.
-        AgreementError: not an agreement, or changed.
+        ConfigError: a file is absent or unreadable.
+        AgreementError: not an agreement, or changed; or a renewal is not in order.
         SignatureError: a signature is missing, foreign or wrong.
     """
-    agreement = load_agreement(path)
+    loaded = load_renewals(renewals)
+    agreement = _renewed(path, loaded)
+    verify_all_taken([agreement.spec], loaded)
     for check in agreement.checks(None):
         if check.error:
             raise check.error
     return agreement.spec
+
+
+def load_renewals(paths: Sequence[Path]) -> tuple[Renewal, ...]:
+    """Read renewals of certificates, which are checked with their agreement.
+
+    Raises:
+        ConfigError: a file is absent or unreadable.
+        RenewalError: not a renewal, or changed.
+    """
+    return tuple(load_renewal(path) for path in paths)
+
+
+def verify_all_taken(specs: Sequence[StudySpec], renewals: Sequence[Renewal]) -> None:
+    """Check that no renewal was given of a study that is not.
+
+    Raises:
+        RenewalError: there is one.
+    """
+    digests = {spec.digest for spec in specs}
+    if any(renewal.terms.study not in digests for renewal in renewals):
+        raise RenewalError(
+            "a renewal is of a study whose agreement is not given",
+            "Name the renewals of the agreements that are named, and no others.",
+        )
+
+
+def _renewed(path: Path, renewals: Sequence[Renewal]) -> Agreement:
+    """An agreement whose signatures are still to be checked, with its renewals, which are not.
+
+    Raises:
+        ConfigError: the file is absent or unreadable.
+        AgreementError: not an agreement, or changed.
+        RenewalError: a renewal is not in order, or was not signed by all.
+    """
+    agreement = load_agreement(path)
+    own = [one for one in renewals if one.terms.study == agreement.spec.digest]
+    return Agreement(renewed(agreement.spec, own), agreement.signatures)

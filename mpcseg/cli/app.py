@@ -17,6 +17,7 @@ from mpcseg.cli import (
     audit,
     compute,
     demo,
+    drift,
     health,
     identity,
     key,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("kit")(kit.kit)
+app.command("drift")(drift.drift)
 app.add_typer(identity.app, name="identity")
 app.add_typer(study.app, name="study")
 app.add_typer(party.app, name="party")

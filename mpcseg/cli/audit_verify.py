@@ -27,8 +27,8 @@ def verify(
     places: Annotated[
         list[Path],
         typer.Argument(
-            help="Audit logs and privacy ledgers, or folders in which they stand: the compute "
-            "node's storage, the key node's output, the parties' mpcseg-audit."
+            help="Audit logs, privacy ledgers and renewals, or folders in which they stand: the "
+            "compute node's storage, the key node's output, the parties' mpcseg-audit."
         ),
     ],
     closing: Annotated[
@@ -38,6 +38,14 @@ def verify(
         Path | None,
         typer.Option(
             "--storage", help="Search this folder of the compute node for secret keys as well."
+        ),
+    ] = None,
+    former: Annotated[
+        Path | None,
+        typer.Option(
+            "--former",
+            help="The agreement of the study that this one follows; the log of its key node is "
+            "looked for in the same places.",
         ),
     ] = None,
     complete: Annotated[
@@ -54,7 +62,8 @@ def verify(
     the secret key: each check passes or fails with its evidence. A check whose evidence was not
     given is not made, and says what is missing. The exit status is that of the first failed check.
     """
-    evidence = collect(load_agreement(agreement), places, closing, storage)
+    followed = load_agreement(former) if former is not None else None
+    evidence = collect(load_agreement(agreement), places, closing, storage, followed)
     findings = list(make_checks(evidence))
     if as_json:
         typer.echo(json.dumps([_document(finding) for finding in findings], indent=2))

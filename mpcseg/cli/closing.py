@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpcseg.cli.agreed import study_to_end
-from mpcseg.cli.options import PatienceOption
+from mpcseg.cli.options import PatienceOption, RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.report.files import verify_output_file, write_text
@@ -34,6 +34,7 @@ def close(
     file: AgreementArgument,
     identity: OwnIdentityOption,
     address: ComputeOption,
+    renewal: RenewalOption = None,
     record: RecordOption = None,
     patience: PatienceOption = None,
 ) -> None:
@@ -47,7 +48,7 @@ def close(
 
     if record is not None:
         verify_output_file(record)
-    spec = study_to_end(file)
+    spec = study_to_end(file, renewal or ())
     own = load_own_identity(identity)
     verify_member(spec, own)
     with open_progress(ProgressMode.AUTO) as progress:
@@ -60,6 +61,7 @@ def withdraw(
     file: AgreementArgument,
     identity: OwnIdentityOption,
     address: ComputeOption,
+    renewal: RenewalOption = None,
     record: RecordOption = None,
     patience: PatienceOption = None,
 ) -> None:
@@ -71,7 +73,7 @@ def withdraw(
 
     if record is not None:
         verify_output_file(record)
-    spec = study_to_end(file)
+    spec = study_to_end(file, renewal or ())
     own = load_own_identity(identity)
     verify_member(spec, own)
     with open_progress(ProgressMode.AUTO) as progress:

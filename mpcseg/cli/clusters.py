@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mpcseg.errors import ConfigError
+from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.documents import check
-from mpcseg.study.spec import ClusterRange
 
 _MOST_DIGITS = 6
 

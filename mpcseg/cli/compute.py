@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.cli.agreed import study_to_run
+from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
 from mpcseg.cli.config import ComputeConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -20,6 +20,7 @@ from mpcseg.cli.options import (
     PatienceOption,
     PolicyOption,
     ProgressOption,
+    RenewalOption,
     SummaryOption,
 )
 from mpcseg.cli.passphrase import load_own_identity
@@ -50,6 +51,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     ] = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     listen: Annotated[
         str | None, typer.Option("--listen", help="Where to listen, as HOST:PORT.")
     ] = None,
@@ -85,6 +87,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
         "study": study,
         "identity": identity,
         "policy": policy,
+        "renewals": renewal,
         "listen": listen,
         "storage": storage,
         "workers": workers,
@@ -96,10 +99,14 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
+    renewals = load_renewals(settings.renewals)
     specs = [
-        study_to_run(file, settings.policy, folder=settings.storage, role="compute")
+        study_to_run(
+            file, settings.policy, renewals=renewals, folder=settings.storage, role="compute"
+        )
         for file in settings.study
     ]
+    verify_all_taken(specs, renewals)
     own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.compute import serve_studies  # noqa: PLC0415  gRPC takes a while to import

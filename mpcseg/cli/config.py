@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
+import pandas as pd
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mpcseg.audit.records import RecoveryKind
@@ -53,8 +54,10 @@ def _proxy(text: str) -> str:
     return text
 
 
-def _data(value: object) -> Path | str:
+def _data(value: object) -> Path | str | pd.DataFrame:
     """A file as a path, and a database's URL as it is: a path would lose one of its slashes."""
+    if isinstance(value, pd.DataFrame):  # of a program; no file and no option can be one
+        return value
     if not isinstance(value, str | Path):
         raise ValueError("must be a file or the URL of a database")
     return str(value) if is_database(value) else Path(value)
@@ -70,7 +73,7 @@ Address = Annotated[str, AfterValidator(_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
-Data = Annotated[Path | str, BeforeValidator(_data)]
+Data = Annotated[Path | str | pd.DataFrame, BeforeValidator(_data)]
 
 # A line may be down for hours, and whoever mends it sleeps at night; organisations start theirs
 # within hours.
@@ -88,16 +91,18 @@ class NodeConfig(BaseModel):
     Attributes:
         identity: the folder that ``mpcseg identity new`` made.
         policy: the floors that this organisation has set for itself; None for none.
+        renewals: the renewals of certificates that everybody has signed, in order.
         patience: seconds to wait for a node that does not answer before giving up.
         log_file: where the node writes its log, one JSON object per line; ``-`` for standard
             output; None for none.
         metrics: ``host:port`` on which Prometheus may scrape the node; None for none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     identity: Path
     policy: Path | None = None
+    renewals: Annotated[tuple[Path, ...], BeforeValidator(_several)] = ()
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
     log_file: Path | None = None
     metrics: ListenAddress | None = None
@@ -119,8 +124,8 @@ class PartyConfig(OneStudyConfig):
     Attributes:
         address: ``host:port`` of the compute node.
         data: the customer table: a CSV or Parquet file; or a SQLAlchemy URL, whose relative paths
-            count from the working directory; or ``env`` for the URL in MPCSEG_DATABASE_URL. Not
-            shown, since a URL may hold a password.
+            count from the working directory; or ``env`` for the URL in MPCSEG_DATABASE_URL; or, of
+            a program, a DataFrame. Not shown, since a URL may hold a password.
         table: the table or view, where ``data`` is a database.
         id_column: the identifiers, for the check that no customer stands twice.
         opt_out: a list of identifiers of customers to leave out.
@@ -164,12 +169,16 @@ class KeyConfig(OneStudyConfig):
         output: the folder for the results.
         recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
             secret key among it, sealed to its own identity; "none" to keep nothing.
+        former_study: the agreement of the study that this one follows; None where it follows none.
+        former_results: the results of it that were sealed to this organisation, as they came.
     """
 
     address: Address
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     output: Path
     recovery: RecoveryKind = "sealed"
+    former_study: Path | None = None
+    former_results: Path | None = None
 
 
 class ComputeConfig(NodeConfig):
@@ -214,7 +223,7 @@ def load_config(model: type[Config], file: Path | None, options: Mapping[str, ob
         if file and is_file and isinstance(value, str) and value != "-":
             is_path = str not in kinds or not is_database(value)
             data[name] = file.parent / value if is_path else value
-        if file and name == "study" and isinstance(value, list):
+        if file and name in {"study", "renewals"} and isinstance(value, list):
             data[name] = [file.parent / v if isinstance(v, str) else v for v in value]
     data.update({name: value for name, value in options.items() if value is not None})
     source = f"the configuration file {file}" if file else "the command line"

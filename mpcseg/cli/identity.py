@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.cli.passphrase import new_passphrase
+from mpcseg.cli.passphrase import new_passphrase, own_passphrase
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import PublicCard, load_card
 from mpcseg.study.certificate import certificate_name, load_certificate
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.identity import CERTIFICATE_FILE, DEFAULT_DAYS, card_path, new_identity
+from mpcseg.study.identity import (
+    CERTIFICATE_FILE,
+    DEFAULT_DAYS,
+    card_path,
+    load_identity,
+    new_identity,
+    renew_identity,
+)
 
 app = typer.Typer(
     help="Make and show an organisation's identity, and the cards of others.", no_args_is_help=True
@@ -55,6 +62,36 @@ def new(
     passphrase = new_passphrase() if protect else None
     identity = new_identity(name, folder, host or (), days=days, passphrase=passphrase)
     _show(identity.card, card_path(folder, name))
+
+
+@app.command("renew")
+def renew(
+    old: Annotated[Path, typer.Argument(help="The folder of the identity; it stays as it is.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Another folder, for the renewed identity.")
+    ],
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            help="As for `mpcseg identity new`; those of the old certificate if left out.",
+        ),
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, help="How long the new certificate is valid.")
+    ] = DEFAULT_DAYS,
+) -> None:
+    """Renew an identity's certificate: a new one, with a new key for connections, in a new folder.
+
+    The keys for signatures and for results stay, and the passphrase if there is one. New studies
+    take the new card. A study that has begun takes it when everybody has signed its renewal (see
+    `mpcseg study renewal`); until then its nodes go on with the old folder. Destroy the private
+    keys in the old folder when no node uses them any more.
+    """
+    passphrase = own_passphrase(old)
+    known = load_identity(old, passphrase, may_have_ended=True)
+    identity = renew_identity(known, folder, host, days=days, passphrase=passphrase)
+    _show(identity.card, card_path(folder, identity.name))
 
 
 @app.command("show")

@@ -9,7 +9,12 @@ import typer
 from rich.console import Console
 
 from mpcseg.audit.records import RecoveryKind
-from mpcseg.cli.agreed import study_to_run
+from mpcseg.cli.agreed import (
+    load_renewals,
+    study_to_end,
+    study_to_run,
+    verify_all_taken,
+)
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -22,6 +27,7 @@ from mpcseg.cli.options import (
     PolicyOption,
     ProgressOption,
     ProxyOption,
+    RenewalOption,
     StudyOption,
     SummaryOption,
 )
@@ -34,7 +40,11 @@ from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.report.structured_log import STANDARD_OUTPUT
-from mpcseg.study.results import open_results
+from mpcseg.study.documents import read_bytes
+from mpcseg.study.former import FormerCentroids, open_former, verify_former_is_given
+from mpcseg.study.identity import Identity
+from mpcseg.study.results import open_results, sealed_bytes
+from mpcseg.study.spec import StudySpec
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
 
@@ -51,6 +61,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     study: StudyOption = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     output: Annotated[
         Path | None,
@@ -73,6 +84,21 @@ def run(  # noqa: PLR0913  each is an option of the command line
             "node ends the study.",
         ),
     ] = None,
+    former_study: Annotated[
+        Path | None,
+        typer.Option(
+            "--former-study",
+            help="Where the agreement follows a former study: the former's agreement file.",
+        ),
+    ] = None,
+    former_results: Annotated[
+        Path | None,
+        typer.Option(
+            "--former-results",
+            help="The former's results that were sealed to this organisation (in the former key "
+            "node's output folder: sealed/NAME.sealed), from whose centroids this study starts.",
+        ),
+    ] = None,
     proxy: ProxyOption = None,
     patience: PatienceOption = None,
     summary: SummaryOption = None,
@@ -93,9 +119,12 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "study": study,
         "identity": identity,
         "policy": policy,
+        "renewals": renewal,
         "address": address,
         "output": output,
         "recovery": recovery,
+        "former_study": former_study,
+        "former_results": former_results,
         "proxy": proxy,
         "patience": patience,
         "log_file": log_file,
@@ -106,8 +135,13 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     if trial_output is not None:
         verify_output_file(trial_output, made=settings.output)
-    spec = study_to_run(settings.study, settings.policy, folder=settings.output, role="key")
+    renewals = load_renewals(settings.renewals)
+    spec = study_to_run(
+        settings.study, settings.policy, renewals=renewals, folder=settings.output, role="key"
+    )
+    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
+    former = _former(settings, spec, own)
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
@@ -125,6 +159,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             patience=settings.patience,
             keeps_recovery=settings.recovery == "sealed",
             proxy=settings.proxy,
+            former=former,
         )
     if trial_output is not None:
         if done.result is None:
@@ -144,3 +179,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
             show_results(opened, console)
         console.print(f"Results: {settings.output}", highlight=False, markup=False, soft_wrap=True)
     write_summary(done, summary, without=("result", "sealed"))
+
+
+def _former(settings: KeyConfig, spec: StudySpec, own: Identity) -> FormerCentroids | None:
+    """The centroids that a follow-up starts from; what is missing is said by the node."""
+    if settings.former_study is None or settings.former_results is None:
+        verify_former_is_given(spec, None)
+        return None
+    former = study_to_end(settings.former_study)
+    limit = 2 * sealed_bytes(former, own.name)
+    sealed = read_bytes(settings.former_results, "the former study's results", limit=limit)
+    return open_former(spec, own, former, sealed)

@@ -23,6 +23,13 @@ PolicyOption = Annotated[
     Path | None,
     typer.Option("--policy", help="This organisation's own policy (TOML), which must allow it."),
 ]
+RenewalOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--renewal",
+        help="A renewal of certificates, signed by everybody; again for each version, in order.",
+    ),
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="The compute node, as HOST:PORT.")
 ]

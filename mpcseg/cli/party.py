@@ -9,7 +9,7 @@ import typer
 from pydantic import Field
 from rich.console import Console
 
-from mpcseg.cli.agreed import study_to_end, study_to_run
+from mpcseg.cli.agreed import load_renewals, study_to_end, study_to_run, verify_all_taken
 from mpcseg.cli.config import (
     AUDIT_FOLDER,
     Address,
@@ -34,6 +34,7 @@ from mpcseg.cli.options import (
     PolicyOption,
     ProgressOption,
     ProxyOption,
+    RenewalOption,
     StudyOption,
     SummaryOption,
     TableOption,
@@ -65,6 +66,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
     study: StudyOption = None,
     identity: IdentityOption = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     data: DataOption = None,
     table: TableOption = None,
@@ -109,6 +111,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "study": study,
         "identity": identity,
         "policy": policy,
+        "renewals": renewal,
         "address": address,
         "data": data,
         "table": table,
@@ -124,9 +127,16 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
+    renewals = load_renewals(settings.renewals)
     spec = study_to_run(
-        settings.study, settings.policy, settings.columns, folder=settings.audit, role="party"
+        settings.study,
+        settings.policy,
+        settings.columns,
+        renewals=renewals,
+        folder=settings.audit,
+        role="party",
     )
+    verify_all_taken([spec], renewals)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
@@ -140,6 +150,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
             radius=spec.l2_radius,
             columns=settings.columns,
             opt_out=settings.opt_out,
+            profile=spec.profile_columns,
         )
         for warning in cohort.warnings:
             shown.event("cohort_warning", warning=warning)
@@ -205,6 +216,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     config: ConfigOption = None,
     study: StudyOption = None,
     identity: IdentityOption = None,
+    renewal: RenewalOption = None,
     address: AddressOption = None,
     sealed: Annotated[
         Path | None,
@@ -245,6 +257,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     options = {
         "study": study,
         "identity": identity,
+        "renewals": renewal,
         "address": address,
         "data": data,
         "table": table,
@@ -258,7 +271,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
     if output is not None:
         verify_output_folder(output)
     source = _labelled(settings, labels, overwrite=overwrite)
-    spec = study_to_end(settings.study)
+    spec = study_to_end(settings.study, settings.renewals)
     own = load_own_identity(settings.identity)
     verify_member(spec, own)
     if labels is not None and own.name not in spec.release.centroids:

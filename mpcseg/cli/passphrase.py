@@ -21,16 +21,21 @@ def load_own_identity(folder: Path) -> Identity:
     """This organisation's identity; asks for its passphrase where it has one.
 
     Args:
-        folder: made by ``mpcseg identity new``.
+        folder: made by ``mpcseg identity new`` or ``renew``.
 
     Raises:
         ConfigError: the identity, or the file of its passphrase, is absent, unreadable or not in
             order.
         PassphraseError: the passphrase is wrong, or there is nobody to ask.
     """
+    return load_identity(folder, own_passphrase(folder))
+
+
+def own_passphrase(folder: Path) -> str | None:
+    """The passphrase of the identity in a folder; None where it has none. Raises as above."""
     if not is_locked(folder):
-        return load_identity(folder)
-    return load_identity(folder, _passphrase(f"Passphrase of the identity in {folder}: "))
+        return None
+    return _passphrase(f"Passphrase of the identity in {folder}: ")
 
 
 def new_passphrase() -> str:

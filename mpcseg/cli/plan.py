@@ -15,10 +15,12 @@ from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
 from mpcseg.cli.plan_needs import show_needs
 from mpcseg.cli.plan_noise import show_noise
 from mpcseg.errors import ConfigError, PlanError
+from mpcseg.reference.columns import NO_COLUMNS
 from mpcseg.report.table import plain
 from mpcseg.study.agreement import load_terms
+from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.documents import check
-from mpcseg.study.spec import NO_NOISE_SENTENCE, ClusterRange, Privacy, StudySpec
+from mpcseg.study.spec import NO_NOISE_SENTENCE, Privacy, StudySpec
 
 if TYPE_CHECKING:
     from mpcseg.ckks.planner import Plan
@@ -92,6 +94,7 @@ def plan(  # noqa: PLR0913  options of a command
         records_per_party=counts,
         most_records=spec.most_records if spec else (),
         parameter_set_name=parameter_set or (spec.parameter_set if spec else "planned"),
+        columns=spec.column_layout if spec else NO_COLUMNS,
     )
     console = Console()
     if spec:

@@ -37,7 +37,9 @@ def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: boo
         radius = spec.l2_radius
     signs = (made.blunt, made.sharp)
     if budget.epsilon == "none":
-        return no_noise_plan(**shape, radius=radius, signs=signs, own_draw=own_draw)
+        return no_noise_plan(
+            **shape, radius=radius, signs=signs, own_draw=own_draw, columns=made.columns
+        )
     return noise_plan(
         **shape,
         epsilon=budget.epsilon,
@@ -45,6 +47,7 @@ def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: boo
         radius=radius,
         signs=signs,
         own_draw=own_draw,
+        columns=made.columns,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli import closing
+from mpcseg.cli import closing, renewal
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.study_new import new
 from mpcseg.cli.study_screen import print_checks, print_digest, print_signatures, print_terms
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.command("new")(new)
 app.command("status")(status)
+app.add_typer(renewal.app, name="renewal")
 
 PolicyOption = Annotated[
     Path | None,

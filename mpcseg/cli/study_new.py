@@ -9,12 +9,16 @@ from typing import Annotated
 
 import typer
 
+from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.clusters import parse_clusters
+from mpcseg.cli.study_columns import profile_columns
 from mpcseg.errors import ConfigError
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
+from mpcseg.study.draft_following import following
 
 
 def new(  # noqa: PLR0913  each is an option of the command line
+    context: typer.Context,
     *,
     name: Annotated[str, typer.Option("--name", help="The study's name.")],
     purpose: Annotated[str, typer.Option("--purpose", help="What the segments are for.")],
@@ -47,6 +51,24 @@ def new(  # noqa: PLR0913  each is an option of the command line
             "identity or log1p; may be repeated. Without it: three examples, to be edited.",
         ),
     ] = None,
+    profile_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile-column",
+            help="NAME:TRANSFORM:LOWER:UPPER for means and spreads, or NAME=VALUE,VALUE for shares "
+            "of agreed values, of a column that is not clustered on; may be repeated.",
+        ),
+    ] = None,
+    protected: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protected",
+            help="Name of a profile column whose groups are audited for fairness; may be repeated.",
+        ),
+    ] = None,
+    party_shares: Annotated[
+        bool, typer.Option("--party-shares", help="Tell sizes of segments by party as well.")
+    ] = False,
     clusters: Annotated[
         str,
         typer.Option(
@@ -125,6 +147,15 @@ def new(  # noqa: PLR0913  each is an option of the command line
         str, typer.Option("--parameter-set", help="A set by name, or `planned`.")
     ] = Draft.parameter_set,
     seed: Annotated[int, typer.Option("--seed", help="Of the starting centroids.")] = Draft.seed,
+    follow: Annotated[
+        Path | None,
+        typer.Option(
+            "--follow",
+            help="Agreement of a former study, from whose centroids this one starts. Features, "
+            "radius and number of segments are the former's, and so is whatever else no option "
+            "says.",
+        ),
+    ] = None,
 ) -> None:
     """Write the draft of an agreement: a commented TOML file, to be discussed and edited.
 
@@ -142,6 +173,8 @@ def new(  # noqa: PLR0913  each is an option of the command line
         n_clusters=parse_clusters(clusters),
         n_rounds=rounds,
         features=[_feature(text) for text in feature] if feature else EXAMPLE_FEATURES,
+        profile_columns=profile_columns(profile_column or (), protected or ()),
+        party_shares=party_shares,
         radius=radius,
         consent=_pair(consent, "--consent", "COLUMN=VALUE") if consent else None,
         epsilon=_epsilon(epsilon),
@@ -156,16 +189,26 @@ def new(  # noqa: PLR0913  each is an option of the command line
         parameter_set=parameter_set,
         seed=seed,
     )
+    former = study_to_end(follow) if follow is not None else None
+    if former is not None:
+        draft = following(draft, former, _given(context))
     path = output or Path(f"{name}.toml")
-    spec = write_draft(draft, path)
+    spec = write_draft(draft, path, former)
     typer.echo(f"draft: {path}")
     if len(spec.parties) == 1:
         typer.echo("warning: with one party, the sums over all parties are those of that party.")
-    if not feature:
+    if not feature and former is None:
         typer.echo("The features are examples: edit them in the draft.")
     typer.echo("Compare the cards' fingerprints by telephone before anybody signs:")
     for card in spec.organisations:
         typer.echo(f"{card.name}: {card.spoken}")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Fields of a draft that options of the command line have said."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = (name for name, source in sources.items() if source and source.name != "DEFAULT")
+    return {_FIELDS.get(name, name) for name in given}
 
 
 def _feature(text: str) -> DraftFeature:
@@ -210,6 +253,17 @@ def _recipients(names: Sequence[str] | None, what: str, *, nobody: bool) -> tupl
         raise ConfigError(f"--{what} and --no-{what} contradict each other", "Give one of them.")
     return () if nobody else tuple(names) if names else None
 
+
+# Options whose field in a draft has another name.
+_FIELDS = {
+    "clusters": "n_clusters",
+    "rounds": "n_rounds",
+    "feature": "features",
+    "digits": "significant_digits",
+    "no_report": "report",
+    "no_centroids": "centroids",
+    "retention": "retention_days",
+}
 
 # Python refuses to read numbers of thousands of digits.
 _MOST_DIGITS = 20

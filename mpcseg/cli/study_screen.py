@@ -11,19 +11,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mpcseg.report.terms import exact, received, roles
+from mpcseg.report.terms import exact, received, roles, terms
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
-from mpcseg.study.spec import StudySpec, clusters_in_words
+from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
+from mpcseg.study.spec import StudySpec
 
 
 def print_terms(spec: StudySpec, console: Console) -> None:
     """Show who does what, and on which terms."""
     console.print(_organisations(spec))
     console.print(_features(spec))
+    if spec.profile_columns:
+        console.print(_profile_columns(spec))
     console.print(_terms(spec))
-    for card in spec.organisations:
+    for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
         if end.date() < spec.expires:
             _line(
@@ -97,46 +100,38 @@ def _features(spec: StudySpec) -> Table:
     return table
 
 
+def _profile_columns(spec: StudySpec) -> Table:
+    table = Table(title="What else is told of the segments")
+    table.add_column("column", overflow="fold")
+    table.add_column("kind")
+    table.add_column("agreed", overflow="fold")
+    for column in spec.profile_columns:
+        table.add_row(Text(column.name), column.kind, Text(_agreed_of(column)))
+    return table
+
+
+def _agreed_of(column: ProfileColumn) -> str:
+    if isinstance(column, NumericColumn):
+        return f"{column.transform}, {exact(column.lower)} to {exact(column.upper)}"
+    return "; ".join(
+        [
+            f"values {', '.join(column.values)}",
+            f"others count as '{column.other}'" if column.other else "others are refused",
+            f"empty cells count as '{column.unknown}'"
+            if column.unknown
+            else "empty cells are refused",
+            *(["PROTECTED: audited for fairness"] if column.protected else []),
+        ]
+    )
+
+
 def _terms(spec: StudySpec) -> Table:
     table = Table(title="On which terms", show_header=False)
     table.add_column("term")
     table.add_column("agreed", overflow="fold")
-    release = spec.release
-    for term, agreed in (
-        ("purpose", spec.purpose),
-        ("legal basis", spec.legal_basis),
-        ("segments", f"{clusters_in_words(spec)}, in {spec.n_rounds} rounds at most"),
-        ("consent", _consent(spec)),
-        ("privacy", _privacy(spec)),
-        ("shown", f"segments of {release.smallest_segment:,} customers and more, "
-                  f"{release.significant_digits} significant digits"),
-        ("radius", _radius(spec)),
-        ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
-        ("last day", f"{spec.expires} (UTC)"),
-        ("parameter set", spec.parameter_set),
-        ("seed", str(spec.seed)),
-    ):  # fmt: skip
+    for term, agreed in terms(spec):
         table.add_row(term, Text(agreed))
     return table
-
-
-def _consent(spec: StudySpec) -> str:
-    if spec.consent is None:
-        return "every record in the parties' tables takes part"
-    return f"only records with '{spec.consent.value}' in the column '{spec.consent.column}'"
-
-
-def _radius(spec: StudySpec) -> str:
-    if spec.radius is None:
-        return "records are clipped by the features' bounds alone"
-    return f"scaled records are clipped to an L2 norm of {exact(spec.radius)}"
-
-
-def _privacy(spec: StudySpec) -> str:
-    privacy = spec.privacy
-    if isinstance(privacy.epsilon, str):
-        return f"NO NOISE. {privacy.acknowledgement}"
-    return f"noise, epsilon {exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.options import RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.errors import StudyAbortedError, StudyClosedError, WithdrawnError, subclasses
 from mpcseg.nodes.progress import Progress, SilentProgress
@@ -39,13 +40,14 @@ _PHASE_WORDS = {
 }
 
 
-def status(
+def status(  # noqa: PLR0913  each is an option of the command line
     *,
     file: Annotated[Path, typer.Argument(help="The agreement file.")],
     identity: Annotated[
         Path, typer.Option("--identity", help="Folder made by `mpcseg identity new`.")
     ],
     address: Annotated[str, typer.Option("--address", help="The compute node, as HOST:PORT.")],
+    renewal: RenewalOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on showing it until the study ends or has results.")
     ] = False,
@@ -65,7 +67,7 @@ def status(
     study has its results, or ended after it had. 75: it goes on, ask again. Otherwise the status of
     the error that ended it, or of what keeps the compute node from answering.
     """
-    spec = study_to_end(file)
+    spec = study_to_end(file, renewal or ())
     own = load_own_identity(identity)
     verify_member(spec, own)
     look = _Look(spec, own, address, patience)

@@ -21,9 +21,9 @@ from mpcseg.study.documents import check
 from mpcseg.study.identity import Identity, new_identity
 from mpcseg.study.spec import (
     NO_NOISE_SENTENCE,
+    FeatureSpec,
     PartyCard,
     Privacy,
-    ReleaseTerms,
     StudySpec,
 )
 
@@ -48,6 +48,8 @@ class StudyShape:
         seed: of the starting centroids.
         epsilon: privacy budget, or ``none``.
         delta: its delta.
+        smallest_segment: segments with fewer customers are not shown.
+        significant_digits: to which every number is rounded.
     """
 
     n_clusters: int
@@ -55,6 +57,8 @@ class StudyShape:
     seed: int
     epsilon: float | Literal["none"]
     delta: float = 1e-6
+    smallest_segment: int = 20
+    significant_digits: int = 3
 
 
 @dataclass(frozen=True)
@@ -181,39 +185,68 @@ def make_workspace(
 
 
 def _spec(tables: DealtTables, shape: StudyShape, identities: Mapping[str, Identity]) -> StudySpec:
-    parties = tuple(tables.parties)
-    return StudySpec(
-        name="demo",
-        purpose="Show what a joint study looks like.",
-        legal_basis="None needed: a demonstration on one machine.",
-        n_clusters=shape.n_clusters,
-        n_rounds=shape.n_rounds,
-        features=tables.features,
-        privacy=check(
+    n_records = {name: len(customers.identifiers) for name, customers in tables.parties.items()}
+    return trial_spec("demo", tables.features, n_records, shape, identities)
+
+
+def trial_spec(
+    name: str,
+    features: tuple[FeatureSpec, ...],
+    n_records: Mapping[str, int],
+    shape: StudyShape,
+    identities: Mapping[str, Identity],
+) -> StudySpec:
+    """What is agreed on in a study on one machine: everybody who brings records receives all.
+
+    Args:
+        name: of the study.
+        features: what is clustered on.
+        n_records: how many records each party brings, by its name.
+        shape: the rest.
+        identities: of the parties, `COMPUTE_NAME` and `KEY_NAME`.
+
+    Raises:
+        ConfigError: no study can be like that; says which field.
+    """
+    parties = tuple(n_records)
+    content = {
+        "name": name,
+        "purpose": "Show what a joint study looks like.",
+        "legal_basis": "None needed: a demonstration on one machine.",
+        "n_clusters": shape.n_clusters,
+        "n_rounds": shape.n_rounds,
+        "features": features,
+        "privacy": check(
             Privacy,
             {
                 "epsilon": shape.epsilon,
                 "delta": shape.delta,
                 "acknowledgement": NO_NOISE_SENTENCE if shape.epsilon == "none" else "",
             },
-            f"--epsilon {shape.epsilon}",
+            f"epsilon {shape.epsilon}",
             hint="Take 1, or a number near it.",
         ),
-        release=ReleaseTerms(report=parties, centroids=parties),
-        retention_days=_DAYS,
-        expires=utc_today() + datetime.timedelta(days=_DAYS),
-        seed=shape.seed,
-        compute=identities[COMPUTE_NAME].card,
-        key=identities[KEY_NAME].card,
-        parties=tuple(
+        "release": {
+            "smallest_segment": shape.smallest_segment,
+            "significant_digits": shape.significant_digits,
+            "report": parties,
+            "centroids": parties,
+        },
+        "retention_days": _DAYS,
+        "expires": utc_today() + datetime.timedelta(days=_DAYS),
+        "seed": shape.seed,
+        "compute": identities[COMPUTE_NAME].card,
+        "key": identities[KEY_NAME].card,
+        "parties": tuple(
             PartyCard(
                 **identities[name].card.model_dump(),
                 # The next power of two: enough to share blocks, and it tells little.
-                most_records=1 << (len(customers.identifiers) - 1).bit_length(),
+                most_records=1 << (count - 1).bit_length(),
             )
-            for name, customers in tables.parties.items()
+            for name, count in n_records.items()
         ),
-    )
+    }
+    return check(StudySpec, content, f"the study '{name}'")
 
 
 def _write_config(node: NodeFolder, **fields: object) -> None:

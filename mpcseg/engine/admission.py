@@ -16,6 +16,7 @@ from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.packing import SlotRange
 from mpcseg.engine.tasks import BlockFiles
 from mpcseg.engine.worker import Worker
+from mpcseg.reference.columns import ColumnLayout
 from mpcseg.reference.rounds import ADMISSION_RULES
 
 Terms = tuple[tuple[str, Path], ...]
@@ -42,26 +43,31 @@ class _UploadTask:
     upload: BlockFiles
     label: str
     """Names the upload within the study."""
+    columns: ColumnLayout
     seed: bytes = field(repr=False)
 
-    def _feature(self, worker: Worker, index: int) -> Encrypted:
-        return worker.load((self.upload.features[index],), feature_shape(worker.parameters))
+    def _coordinate(self, worker: Worker, path: Path) -> Encrypted:
+        return worker.load((path,), feature_shape(worker.parameters))
 
     def _features(self, worker: Worker) -> list[Encrypted]:
-        return [self._feature(worker, index) for index in range(len(self.upload.features))]
+        return [self._coordinate(worker, path) for path in self.upload.features]
+
+    def _coordinates(self, worker: Worker) -> list[Encrypted]:
+        """Features and numeric profile columns: the same is asked of both, but for the norm."""
+        return [self._coordinate(worker, path) for path in _coordinates(self.upload, self.columns)]
 
     def _functional(self, worker: Worker, purpose: str) -> Functional:
         label = f"{self.label}/{purpose}"
         return admission.random_functional(self.seed, label, worker.parameters.slots)
 
     def _functionals(self, worker: Worker, purpose: str) -> list[Functional]:
-        count = len(self.upload.features)
+        count = len(_coordinates(self.upload, self.columns))
         return [self._functional(worker, f"{purpose}-{index}") for index in range(count)]
 
 
 @dataclass(frozen=True)
 class CoordinateTask(_UploadTask):
-    """One feature's high power: most of the round's work."""
+    """High power of one feature or numeric column: most of the round's work."""
 
     index: int
     output: Path
@@ -75,7 +81,7 @@ class CoordinateTask(_UploadTask):
         """Write a term of bounds."""
         admission.verify_depth(worker.parameters)
         functional = self._functional(worker, f"power-{self.index}")
-        x = self._feature(worker, self.index)
+        x = self._coordinate(worker, _coordinates(self.upload, self.columns)[self.index])
         term = admission.coordinate_power(worker.circuit, x, functional)
         worker.save_partial(term, self.output)
 
@@ -118,28 +124,40 @@ class SlotsTask(_UploadTask):
         """Write a term of each of the three sums, those of presence and padding not finished."""
         admission.verify_depth(worker.parameters)
         bounds, presence, padding = self.outputs
-        features = self._features(worker)
+        coordinates = self._coordinates(worker)
         p = worker.load((self.upload.presence,), PRESENCE_SHAPE)
         magnitudes = admission.magnitudes(
-            worker.circuit, features, self._functionals(worker, "magnitude")
+            worker.circuit, coordinates, self._functionals(worker, "magnitude")
         )
         worker.save_partial(magnitudes, bounds)
-        product = admission.presence_product(
-            worker.circuit,
-            p,
-            self._functional(worker, "presence"),
-            self._functional(worker, "outside"),
-            self._own_slots(worker),
-        )
+        product = self._presence_product(worker, p, "")
+        groups = [
+            [worker.load((path,), PRESENCE_SHAPE) for path in self.upload.columns[vectors]]
+            for vectors in self.columns.group_slices
+        ]
+        for index, z in enumerate(label for labels in groups for label in labels):
+            term = self._presence_product(worker, z, f"-of-label-{index}")
+            product = worker.circuit.add(product, term)
         worker.save_partial(product, presence)
+        one_label = [self._functional(worker, f"labels-{index}") for index in range(len(groups))]
         product = admission.padding_product(
             worker.circuit,
-            features,
+            coordinates,
             p,
             self._functionals(worker, "padding"),
             self._functionals(worker, "imaginary"),
+            list(zip(groups, one_label, strict=True)),
         )
         worker.save_partial(product, padding)
+
+    def _presence_product(self, worker: Worker, z: Encrypted, purpose: str) -> Encrypted:
+        return admission.presence_product(
+            worker.circuit,
+            z,
+            self._functional(worker, f"presence{purpose}"),
+            self._functional(worker, f"outside{purpose}"),
+            self._own_slots(worker),
+        )
 
     def _own_slots(self, worker: Worker) -> slice:
         if self.place is None:
@@ -150,11 +168,16 @@ class SlotsTask(_UploadTask):
 UploadTask = CoordinateTask | NormTask | SlotsTask
 
 
+def _coordinates(upload: BlockFiles, columns: ColumnLayout) -> tuple[Path, ...]:
+    return (*upload.features, *upload.columns[: columns.n_numeric])
+
+
 def upload_tasks(
     upload: BlockFiles,
     place: SlotRange | None,
     radius: float | None,
     label: str,
+    columns: ColumnLayout,
     seed: bytes,
     output: Path,
 ) -> Iterator[UploadTask]:
@@ -165,11 +188,12 @@ def upload_tasks(
         place: the party's range of it, if it is shared.
         radius: of records, where it is to be tested too.
         label: names the upload within the study.
+        columns: profile columns.
         seed: of the round.
         output: what the names of the tasks' files begin with.
     """
-    common = (upload, label, seed)
-    for index in range(len(upload.features)):
+    common = (upload, label, columns, seed)
+    for index in range(len(_coordinates(upload, columns))):
         yield CoordinateTask(*common, index, Path(f"{output}-power-{index}"))
     if radius is not None:
         yield NormTask(*common, radius, Path(f"{output}-norm"))

@@ -24,11 +24,12 @@ from mpcseg.engine.graph import TaskGraph
 from mpcseg.engine.rounds import RoundTasks, RoundWork
 from mpcseg.engine.tasks import Block, BlockFiles
 from mpcseg.engine.worker import Worker
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.hyperplanes import cluster_pairs
 from mpcseg.reference.rounds import RoundKind
 
 
-def release_scales(
+def release_scales(  # noqa: PLR0913  the terms of an agreement
     parameters: ParameterSet,
     kind: RoundKind,
     sign: tuple[int, ...],
@@ -37,6 +38,7 @@ def release_scales(
     n_features: int,
     n_parties: int,
     radius: float | None = None,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> list[float]:
     """Scales of a round's releases, in the order of its sums. Any node.
 
@@ -51,19 +53,23 @@ def release_scales(
         n_features: d.
         n_parties: of the study.
         radius: agreed L2 radius of a record, if there is one.
+        columns: profile columns.
     """
-    upload = BlockFiles(tuple(Path(f"feature-{j}") for j in range(n_features)), Path("presence"))
+    # One for each party whose own sum is released, in a block that they share.
+    uploads = [_upload(n_features, columns, party) for party in range(columns.n_parties or 1)]
     work = RoundWork(
         kind,
         0,
         sign,
         n_clusters,
-        [Block((upload,))],
-        parties=[PartyUploads((upload,))],
+        [Block(tuple(uploads))],
+        parties=[PartyUploads((uploads[0],))],
         radius=radius,
+        columns=columns,
         seed=bytes(SEED_BYTES),
     )
-    arrived = dict.fromkeys([*upload.features, upload.presence], TARGET_SCALE)
+    paths = [p for upload in uploads for p in (*upload.features, upload.presence, *upload.columns)]
+    arrived = dict.fromkeys(paths, TARGET_SCALE)
     tasks = RoundTasks(work, Path("scratch"), Path("evidence"))
     graph = TaskGraph()
     tasks.add_sums(graph)
@@ -81,6 +87,15 @@ def release_scales(
     scales = [worker.released[path] for path in tasks.releases]
     # Each party's uploads go through the same tasks by themselves, which do take their time.
     return scales * n_parties if kind == "admission" else scales
+
+
+def _upload(n_features: int, columns: ColumnLayout, party: int) -> BlockFiles:
+    return BlockFiles(
+        tuple(Path(f"feature-{party}-{j}") for j in range(n_features)),
+        Path(f"presence-{party}"),
+        tuple(Path(f"column-{party}-{j}") for j in range(columns.n_vectors)),
+        party,
+    )
 
 
 class _DryWorker(Worker):

@@ -13,6 +13,7 @@ from mpcseg.ckks.slot_sum import new_seed
 from mpcseg.engine.admission import PartyUploads, UploadTask, upload_tasks
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.rounds import (
     ADMISSION_RULES,
     SQUARE_KINDS,
@@ -39,6 +40,7 @@ class RoundWork:
         parties: for admission, each party's uploads.
         radius: for admission, the agreed L2 radius of a record; None for no other bound than
             that of the coordinates.
+        columns: profile columns.
         noise: integer noise of each sum, in their order; empty for none.
         seed: secret, of the round's masks, re-randomisation and random functionals; never used
             for another round.
@@ -52,6 +54,7 @@ class RoundWork:
     hyperplanes: Sequence[Awaitable[Sequence[Path]]] = field(default=(), repr=False)
     parties: Sequence[PartyUploads] = ()
     radius: float | None = None
+    columns: ColumnLayout = NO_COLUMNS
     noise: tuple[int, ...] = field(default=(), repr=False)
     seed: bytes = field(default_factory=new_seed, repr=False)
 
@@ -64,7 +67,8 @@ class RoundWork:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the round's sums."""
-        return sums_shape(self.kind, self.n_clusters, self.n_features, len(self.parties))
+        n_parties = len(self.parties)
+        return sums_shape(self.kind, self.n_clusters, self.n_features, n_parties, self.columns)
 
     @property
     def n_columns(self) -> int:
@@ -81,7 +85,7 @@ class RoundWork:
         """Tasks of the whole round."""
         if self.kind == "admission":
             n_uploads = sum(len(party.uploads) for party in self.parties)
-            of_one = self.n_features + self.bounds_norm + 1
+            of_one = self.n_features + self.columns.n_numeric + self.bounds_norm + 1
             return n_uploads * of_one + math.prod(self.shape)
         groups = len(self.groups())
         if self.kind == "moments":
@@ -145,7 +149,7 @@ class RoundTasks:
         return [
             Unit(
                 _group_name(group),
-                tuple(path.name for row in self._partials(group) for path in row),
+                tuple(path.name for row in self._partials(group) for path in row.values()),
             )
             for group in self._work.groups()
         ]
@@ -182,7 +186,8 @@ class RoundTasks:
             return
         for group in self._chosen_groups():
             blocks = tuple(self._work.blocks[i] for i in group)
-            for cluster, outputs in enumerate(self._partials(group)):
+            for cluster, row in enumerate(self._partials(group)):
+                outputs = tuple(row.values())
                 if self._work.kind == "moments":
                     node = Node(MomentsTask(blocks, outputs), _SUM_STAGE)
                     graph.add(_key(outputs[0]), node)
@@ -214,13 +219,17 @@ class RoundTasks:
                         for of, path in task.terms
                         if of == rule
                     ]
-                    partials = tuple((path,) for path, _ in terms)
-                    yield f"{index}-{rule}", partials, [writer for _, writer in terms]
+                    paths = tuple(path for path, _ in terms)
+                    yield f"{index}-{rule}", (paths,), [writer for _, writer in terms]
             return
         rows = zip(*(self._partials(group) for group in work.groups()), strict=True)
         for cluster, row in enumerate(rows):
             name = "moments" if work.kind == "moments" else f"cluster-{cluster}"
-            yield name, row, [outputs[0] for outputs in row]
+            partials = tuple(
+                tuple(files[column] for files in row if column in files)
+                for column in range(work.n_columns)
+            )
+            yield name, partials, [files[0] for files in row]
 
     def _uploads(self, party: int | None = None) -> Iterator[tuple[str, list[UploadTask]]]:
         """Every upload's unit and tasks; the tasks of an upload share what it loads."""
@@ -232,18 +241,28 @@ class RoundTasks:
             for number, upload in enumerate(uploads.uploads):
                 name = f"party-{index}-{number}"
                 label, output = f"{work.index}/{name}", self._evidence / name
-                tasks = upload_tasks(upload, uploads.place, radius, label, work.seed, output)
+                tasks = upload_tasks(
+                    upload, uploads.place, radius, label, work.columns, work.seed, output
+                )
                 yield name, list(tasks)
 
-    def _partials(self, group: range) -> list[tuple[Path, ...]]:
-        """Files of a group's partial sums: a row for each cluster, or one of all moments."""
+    def _partials(self, group: range) -> list[dict[int, Path]]:
+        """Files of a group's partial sums by column: a row for each cluster, or one of moments.
+
+        A party that has no records in these blocks has no sum there.
+        """
         work = self._work
         names = (
             [f"moments-{group.start}"]
             if work.kind == "moments"
             else [f"sum-{cluster}-{group.start}" for cluster in range(work.n_clusters)]
         )
-        return [_files(self._evidence, name, work.n_columns) for name in names]
+        files = [_files(self._evidence, name, work.n_columns) for name in names]
+        n_parties = work.columns.n_parties if work.kind == "profile" else 0
+        first_party = work.n_columns - n_parties
+        there = {party for index in group for party in work.blocks[index].parties}
+        columns = [*range(first_party), *(first_party + p for p in range(n_parties) if p in there)]
+        return [{column: row[column] for column in columns} for row in files]
 
     def _add_weighing(
         self, graph: TaskGraph, cluster: int, group: range, outputs: tuple[Path, ...]
@@ -256,6 +275,7 @@ class RoundTasks:
             blocks=tuple(work.blocks[i] for i in group),
             signs=tuple(tuple(self._sign_file(p, i) for p in pairs) for i in group),
             squares=work.kind in SQUARE_KINDS,
+            columns=work.columns if work.kind == "profile" else NO_COLUMNS,
             outputs=outputs,
         )
         signs = [("sign", pair, i) for pair in pairs for i in group]
@@ -268,7 +288,7 @@ class RoundTasks:
         partials: tuple[tuple[Path, ...], ...],
         waits_for: Sequence[Hashable],
     ) -> None:
-        outputs = _files(self._scratch, f"release-{name}", len(partials[0]))
+        outputs = _files(self._scratch, f"release-{name}", len(partials))
         labels = tuple(f"{self._work.index}/{path.name}" for path in outputs)
         first = len(self.releases)
         noise = self._noise[first : first + len(outputs)]

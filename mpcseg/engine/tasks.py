@@ -6,7 +6,7 @@ Those of an admission round are in :mod:`mpcseg.engine.admission`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -14,19 +14,29 @@ from pathlib import Path
 from mpcseg.ckks import assignment
 from mpcseg.ckks.assignment import SUM_LEVEL
 from mpcseg.ckks.circuit import Circuit, Encrypted
-from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, column_shape, feature_shape
 from mpcseg.ckks.serialization import CiphertextShape
 from mpcseg.ckks.sign import evaluate_sign
 from mpcseg.engine.worker import Worker
+from mpcseg.reference.columns import ColumnLayout
 from mpcseg.reference.sign import sign_for
 
 
 @dataclass(frozen=True)
 class BlockFiles:
-    """One block that one party uploaded: d feature ciphertexts and presence."""
+    """One block that one party uploaded.
+
+    Attributes:
+        features: d ciphertexts.
+        presence: one.
+        columns: vectors of profile columns.
+        party: whose it is, as an index in the agreement.
+    """
 
     features: tuple[Path, ...]
     presence: Path
+    columns: tuple[Path, ...] = ()
+    party: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,26 @@ class Block:
         """Presence at ``level``."""
         paths = tuple(upload.presence for upload in self.uploads)
         return worker.load(paths, PRESENCE_SHAPE, level)
+
+    def load_columns(
+        self, worker: Worker, columns: ColumnLayout, vectors: slice, level: int
+    ) -> list[Encrypted]:
+        """Some vectors of the profile columns at ``level``."""
+        chosen = zip(*(upload.columns[vectors] for upload in self.uploads), strict=True)
+        return [
+            worker.load(paths, column_shape(worker.parameters, columns, vector), level)
+            for vector, paths in enumerate(chosen, start=vectors.start)
+        ]
+
+    def load_presence_of(self, worker: Worker, party: int) -> Encrypted:
+        """One party's part of presence, where it fills some of the block."""
+        paths = tuple(upload.presence for upload in self.uploads if upload.party == party)
+        return worker.load(paths, PRESENCE_SHAPE)
+
+    @property
+    def parties(self) -> frozenset[int]:
+        """Whose records are in it."""
+        return frozenset(upload.party for upload in self.uploads)
 
 
 @dataclass(frozen=True)
@@ -77,25 +107,52 @@ class WeighTask:
     signs: tuple[tuple[Path, ...], ...]
     """For each block, the signs of the k - 1 pairs that name the cluster."""
     squares: bool
-    """Also Σ w·x_j² (profile round)."""
+    """Also Σ w·x_j², and the sums of profile columns (profile round)."""
+    columns: ColumnLayout
     outputs: tuple[Path, ...]
+    """One for each sum but those of parties that have no records in these blocks."""
 
     def run(self, worker: Worker) -> None:
         """Write one partial sum for each column."""
         blocks = zip(self.blocks, self.signs, strict=True)
-        _write_sums(worker, (self._products(worker, *pair) for pair in blocks), self.outputs)
+        rows = (self._products(worker, *pair) for pair in blocks)
+        totals = reduce(lambda a, b: _add_columns(worker.circuit, a, b), rows)
+        for (_, total), output in zip(sorted(totals.items()), self.outputs, strict=True):
+            worker.save_partial(total, output)
 
-    def _products(self, worker: Worker, block: Block, signs: tuple[Path, ...]) -> list[Encrypted]:
+    def _products(
+        self, worker: Worker, block: Block, signs: tuple[Path, ...]
+    ) -> dict[int, Encrypted]:
+        """Weighted products of one block, by the place of their sums."""
         circuit = worker.circuit
         loaded = [worker.load_intermediate(path) for path in signs]
         factors = assignment.signs_of_cluster(circuit, self.cluster, self.n_clusters, loaded)
         weight = assignment.assignment_weight(circuit, factors)
         columns = block.load_features(worker, SUM_LEVEL)
         columns.append(block.load_presence(worker, SUM_LEVEL))
+        owners: list[int] = []
         if self.squares:
             higher = block.load_features(worker, SUM_LEVEL + 1)
             columns += assignment.squares(circuit, higher)
-        return assignment.weighted_products(circuit, weight, columns)
+            owners = sorted(block.parties) if self.columns.n_parties else []
+            columns += self._profile_columns(worker, block)
+            columns += [block.load_presence_of(worker, party) for party in owners]
+        products = assignment.weighted_products(circuit, weight, columns)
+        first_party = len(columns) - len(owners)
+        places = [*range(first_party), *(first_party + party for party in owners)]
+        return dict(zip(places, products, strict=True))
+
+    def _profile_columns(self, worker: Worker, block: Block) -> list[Encrypted]:
+        """Of numeric columns z and z², of labels z; as `mpcseg.reference.columns.column_sums`."""
+        layout = self.columns
+        numeric = slice(0, layout.n_numeric)
+        labels = slice(layout.n_numeric, layout.n_vectors)
+        higher = block.load_columns(worker, layout, numeric, SUM_LEVEL + 1)
+        return [
+            *block.load_columns(worker, layout, numeric, SUM_LEVEL),
+            *assignment.squares(worker.circuit, higher),
+            *block.load_columns(worker, layout, labels, SUM_LEVEL),
+        ]
 
 
 @dataclass(frozen=True)
@@ -107,8 +164,10 @@ class MomentsTask:
 
     def run(self, worker: Worker) -> None:
         """Write one partial sum for each moment."""
-        sums = (self._moments(worker, block) for block in self.blocks)
-        _write_sums(worker, sums, self.outputs)
+        sums = (dict(enumerate(self._moments(worker, block))) for block in self.blocks)
+        totals = reduce(lambda a, b: _add_columns(worker.circuit, a, b), sums)
+        for total, output in zip(totals.values(), self.outputs, strict=True):
+            worker.save_partial(total, output)
 
     def _moments(self, worker: Worker, block: Block) -> list[Encrypted]:
         plain = [block.load_presence(worker, 0), *block.load_features(worker, 0)]
@@ -121,7 +180,7 @@ class ReleaseTask:
     """Add up partial sums, relinearise, add noise, mask: the ciphertexts that the key node gets."""
 
     partials: tuple[tuple[Path, ...], ...]
-    """For each group of blocks, one file a column."""
+    """For each column, its files: one for each group of blocks that has any of it."""
     outputs: tuple[Path, ...]
     labels: tuple[str, ...]
     noise: tuple[int, ...] = field(repr=False)
@@ -130,8 +189,7 @@ class ReleaseTask:
 
     def run(self, worker: Worker) -> None:
         """Write one masked slot sum for each column."""
-        columns = zip(*self.partials, strict=True)
-        rows = zip(columns, self.outputs, self.labels, self.noise, strict=True)
+        rows = zip(self.partials, self.outputs, self.labels, self.noise, strict=True)
         for paths, output, label, noise in rows:
             total = reduce(worker.circuit.add, [worker.load_partial(path) for path in paths])
             finished = worker.circuit.finish(total) if total.size == 3 else total
@@ -140,14 +198,9 @@ class ReleaseTask:
             worker.save_release(finished, output, self.seed, label, noise)
 
 
-def _write_sums(worker: Worker, blocks: Iterable[list[Encrypted]], outputs: Sequence[Path]) -> None:
-    """Add up the blocks column by column and write each total."""
-    totals = reduce(lambda a, b: _add_columns(worker.circuit, a, b), blocks)
-    for total, output in zip(totals, outputs, strict=True):
-        worker.save_partial(total, output)
-
-
 def _add_columns(
-    circuit: Circuit, a: Sequence[Encrypted], b: Sequence[Encrypted]
-) -> list[Encrypted]:
-    return [circuit.add(x, y) for x, y in zip(a, b, strict=True)]
+    circuit: Circuit, a: Mapping[int, Encrypted], b: Mapping[int, Encrypted]
+) -> dict[int, Encrypted]:
+    """Add up what has the same place; where one has nothing, the other's is the sum."""
+    both = {place: circuit.add(a[place], b[place]) for place in a.keys() & b.keys()}
+    return {**a, **b, **both}

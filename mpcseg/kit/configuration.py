@@ -18,6 +18,10 @@ STATE = {"compute": "storage", "key": "key-results", "party": "audit"}
 """By role: the folder that its node writes, inside the kit's folder."""
 
 
+FORMER = {"former_study": "former.agreement", "former_results": "former.sealed"}
+"""Files of the former study that the key node of a follow-up needs, beside its configuration."""
+
+
 def template(name: str) -> str:
     """A template's text."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
@@ -39,6 +43,8 @@ def configuration(role: str, spec: StudySpec, address: Address) -> str:
         if field not in document:
             raise KeyError(f"the template {role}.toml has no field {field}")
         document[field] = value
+    if role == "key" and spec.former is not None:
+        document.update(FORMER)
     return tomlkit.dumps(document)
 
 

@@ -63,7 +63,7 @@ class BlobCalls(StudyCalls):
             return blob_pb2.UploadReply(already_there=True)
         self._checks.verify_length(header, self._rounds.sign, self._rounds.n_clusters)
         path = self._store.path(caller, header.name)
-        async with self._gate.receiving(self._spec.digest, caller):
+        async with self._gate.receiving(self._spec.digest, caller, header.length):
             if caller.role is Role.PARTY:
                 self._quota.take(caller, header.length)
             accepted = await self._receive(caller, opening.header.session, header, path, requests)

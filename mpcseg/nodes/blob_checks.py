@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mpcseg.ckks.assignment import hyperplane_scales, start_level
-from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
+from mpcseg.ckks.encryption import PRESENCE_SHAPE, column_shape, feature_shape
 from mpcseg.ckks.key_material import key_bytes_limit, refuse_secret_key, verify_public_key
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, verify_ciphertext
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.engine.key_check import KeyCheck
 from mpcseg.errors import MalformedBlobError
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.wire.names import BlobHeader, BlobKind, BlobName
 
 _KEYS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
@@ -28,15 +29,23 @@ class BlobChecks:
         parameters: of the study.
         n_clusters: clusters (k); where the agreement leaves them open, the most of them.
         n_features: features per block (d).
+        columns: profile columns.
         result_bytes: the most that one recipient's sealed results can have; for the compute node.
     """
 
     def __init__(
-        self, parameters: ParameterSet, n_clusters: int, n_features: int, *, result_bytes: int = 0
+        self,
+        parameters: ParameterSet,
+        n_clusters: int,
+        n_features: int,
+        columns: ColumnLayout = NO_COLUMNS,
+        *,
+        result_bytes: int = 0,
     ) -> None:
         self._parameters = parameters
         self._n_clusters = n_clusters
         self._n_features = n_features
+        self._columns = columns
         self._result_bytes = result_bytes
         self._key_check = KeyCheck(parameters)
 
@@ -101,6 +110,8 @@ class BlobChecks:
             return feature_shape(self._parameters)
         if name.kind is BlobKind.PRESENCE:
             return PRESENCE_SHAPE
+        if name.kind is BlobKind.COLUMN:
+            return column_shape(self._parameters, self._columns, name.part)
         if name.kind is BlobKind.HYPERPLANE:
             k = n_clusters or self._n_clusters
             return CiphertextShape(start_level(k, sign), seeded=True)

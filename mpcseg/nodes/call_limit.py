@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from mpcseg.errors import UnknownCertificateError
+from mpcseg.errors import StorageError, UnknownCertificateError
 from mpcseg.wire.status import to_status
 
 # More calls at once than a node ever makes: one watch and a few transfers.
@@ -64,7 +64,7 @@ class CallLimit(grpc.aio.ServerInterceptor):
         async def counted(request: Any, context: Any) -> Any:
             try:
                 caller = self._organisation(context.auth_context())
-            except UnknownCertificateError as error:
+            except (StorageError, UnknownCertificateError) as error:
                 code, message, trailing = to_status(error)
                 await context.abort(code, message, trailing)
                 raise

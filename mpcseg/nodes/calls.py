@@ -23,12 +23,12 @@ from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.resume import Resumed
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.rounds import RoundRunner, failure
+from mpcseg.nodes.study_rules import block_names
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.nodes.summary import Traffic
 from mpcseg.nodes.transport import Roster
 from mpcseg.nodes.upload_gate import QUOTA_FACTOR, ByteQuota, UploadGate
 from mpcseg.study.spec import StudySpec
-from mpcseg.wire.names import BlobKind, BlobName
 
 MOST_REFUSALS = 1000
 """Refused calls that are written into the log: a member who floods the node fills no disk."""
@@ -45,6 +45,7 @@ class StudyCalls(Answering):
         rounds: runs what the key node asks for.
         changes: wakes those who watch.
         record: resolves to the closing record, once the study is over and everything deleted.
+        roster: who may call.
         log: the compute node's audit log: what is not in it does not happen.
         progress: the compute node's own.
         resumed: what earlier processes of this run have put on record.
@@ -65,6 +66,7 @@ class StudyCalls(Answering):
         changes: Changes,
         record: asyncio.Future[bytes],
         *,
+        roster: Roster,
         log: AuditLog,
         progress: Progress,
         resumed: Resumed,
@@ -72,7 +74,7 @@ class StudyCalls(Answering):
     ) -> None:
         super().__init__(spec.digest, progress)
         self._spec = spec
-        self._roster = Roster(spec)
+        self._roster = roster
         self._state = state
         self._store = store
         self._checks = checks
@@ -92,8 +94,7 @@ class StudyCalls(Answering):
     def _most_bytes(self, party: Caller) -> int:
         """How many bytes a party may send in all."""
         rules = self._state.rules
-        feature, presence = BlobName(BlobKind.FEATURE), BlobName(BlobKind.PRESENCE)
-        block = rules.n_features * self._checks.limit(feature) + self._checks.limit(presence)
+        block = sum(map(self._checks.limit, block_names(1, rules.n_features, rules.columns)))
         return QUOTA_FACTOR * rules.blocks_at_most(party) * block
 
     def _note(self, *records: Record) -> None:

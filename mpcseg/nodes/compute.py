@@ -24,7 +24,7 @@ from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import MAX_BLOCKS, Role
 from mpcseg.nodes.rounds import unexpected
 from mpcseg.nodes.summary import ComputeSummary
-from mpcseg.nodes.transport import Roster, listen_on, make_server, verify_identity
+from mpcseg.nodes.transport import listen_on, make_server, verify_identity
 from mpcseg.nodes.upload_gate import UploadGate
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -161,13 +161,14 @@ async def _serve(
     address: str,
     told: Mapping[StudySpec, Progress],
 ) -> dict[str, ComputeSummary | MpcsegError]:
-    servicers = {spec.digest: (Roster(spec), study.prepare()) for spec, study in studies.items()}
+    servicers = {spec.digest: (study.roster, study.prepare()) for spec, study in studies.items()}
     hosted = Hosted(servicers)
     server = make_server(hosted)
     compute_pb2_grpc.add_ComputeNodeServicer_to_server(Reception(hosted), server)
     checkup = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
-    port = listen_on(server, studies, identity, address)
+    rosters = [study.roster for study in studies.values()]
+    port = listen_on(server, rosters, identity, address)
     await server.start()
     await checkup.set("", health_pb2.HealthCheckResponse.SERVING)
     for spec in studies:

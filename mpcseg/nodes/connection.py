@@ -60,8 +60,8 @@ class Connection:
 
     Every call raises what the compute node raised, ``NodeUnreachableError`` when it does not
     answer for ``patience`` seconds, ``UnknownCertificateError`` when one side's certificate is
-    not the one that the agreement names, ``ProxyError`` when the
-    proxy refuses, and ``ProtocolError`` for an answer of another study.
+    not the one that counts in the study, ``CertificateEndedError`` when it is not valid any more,
+    ``ProxyError`` when the proxy refuses, and ``ProtocolError`` for an answer of another study.
     """
 
     def __init__(
@@ -194,8 +194,7 @@ class Connection:
         code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNAVAILABLE
         if code not in _TRANSIENT:
             raise ProtocolError(f"the compute node refused a call ({code.name})") from None
-        pinned = self.spec.compute.fingerprint
-        return diagnose(self.address, self.identity, pinned, proxy=self._proxy)
+        return diagnose(self.address, self.identity, self.spec, proxy=self._proxy)
 
     def attempt(self, once: Callable[[], T]) -> T:
         """Make one try of a call; where calls belong to a session, in one that is known there."""

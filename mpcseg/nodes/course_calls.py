@@ -58,7 +58,8 @@ class CourseCalls(StudyCalls):
             self._changes.happened()
             # Not at Join: there a thread might remove what the new process sends meanwhile. From
             # here on nothing of this party is kept any more.
-            names = block_names(request.n_blocks, self._state.rules.n_features)
+            rules = self._state.rules
+            names = block_names(request.n_blocks, rules.n_features, rules.columns)
             await asyncio.to_thread(self._store.keep_only, caller, names)
         return round_pb2.CommitReply()
 

@@ -12,9 +12,11 @@ import socket
 import ssl
 import time
 
-from mpcseg.errors import UnknownCertificateError
+from mpcseg.errors import CertificateEndedError, ConfigError, UnknownCertificateError
 from mpcseg.nodes.route import Proxy
+from mpcseg.study.certificate import verify_valid
 from mpcseg.study.identity import Identity
+from mpcseg.study.spec import StudySpec
 
 # What a refused certificate looks like from outside. So does a server that is being stopped, but
 # not twice: after a pause nothing listens there any more.
@@ -29,7 +31,7 @@ _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x0
 def diagnose(
     address: str,
     identity: Identity,
-    fingerprint: str,
+    spec: StudySpec,
     *,
     proxy: Proxy | None = None,
     timeout: float = 5.0,
@@ -39,7 +41,7 @@ def diagnose(
     Args:
         address: "host:port" of the compute node.
         identity: the caller's own.
-        fingerprint: hex SHA-256 of the compute node's certificate, from the study.
+        spec: the study, which says what the compute node's certificate is.
         proxy: on the way to it.
         timeout: seconds for each step.
 
@@ -47,20 +49,26 @@ def diagnose(
         ProxyError: the proxy does not let this node through.
         UnknownCertificateError: one side's certificate is not the one that the other side expects;
             trying again cannot help.
+        CertificateEndedError: one side's certificate is not valid any more.
     """
+    _verify_valid(identity.certificate_pem, "this node's certificate")
     for _ in range(_TRIES):
-        reason = _diagnose_once(address, identity, fingerprint, proxy, timeout)
+        reason = _diagnose_once(address, identity, spec, proxy, timeout)
         if reason != _CLOSED:
             return reason
         time.sleep(_PAUSE_SECONDS)
+    if any(identity.name in version.certificates for version in spec.versions):
+        # A renewal that it has not taken yet, and will when its operator starts it with it.
+        return "it does not know this node's renewed certificate yet"
     raise UnknownCertificateError(
         f"the compute node at {address} does not know this node's certificate",
-        "Its agreement must name the certificate of this node's identity.",
+        "Its agreement must name the certificate of this node's identity. Was that renewed? Then "
+        "start this node with the renewed identity, and give it the renewal: --renewal FILE",
     )
 
 
 def _diagnose_once(
-    address: str, identity: Identity, fingerprint: str, proxy: Proxy | None, timeout: float
+    address: str, identity: Identity, spec: StudySpec, proxy: Proxy | None, timeout: float
 ) -> str:
     # Before the connection, which may not last. The certificate is compared with the pinned one
     # afterwards; nothing is sent that matters.
@@ -79,7 +87,7 @@ def _diagnose_once(
         except (ssl.SSLError, OSError):
             return "what listens there does not speak TLS"
         with tls:
-            return _diagnose_tls(tls, address, fingerprint)
+            return _diagnose_tls(tls, address, spec)
 
 
 def _connected(address: str, timeout: float) -> socket.socket | str:
@@ -90,13 +98,18 @@ def _connected(address: str, timeout: float) -> socket.socket | str:
         return "nothing listens there"
 
 
-def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:
-    certificate = tls.getpeercert(binary_form=True) or b""
-    if hashlib.sha256(certificate).hexdigest() != fingerprint:
+def _diagnose_tls(tls: ssl.SSLSocket, address: str, spec: StudySpec) -> str:
+    shown = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
+    *older, counts = spec.cards_of(spec.compute.name).values()
+    if shown in {card.fingerprint for card in older}:
+        return "it still shows the certificate that was renewed, and must be started with the new"
+    if shown != counts.fingerprint:
         raise UnknownCertificateError(
             f"the node at {address} shows a certificate that the study does not name",
-            "Check the address, and that both sides have the same agreement.",
+            "Check the address, and that both sides have the same agreement, and the same "
+            "renewals if there are any: --renewal FILE",
         )
+    _verify_valid(counts.certificate_pem, f"the certificate of the compute node '{counts.name}'")
     # In TLS 1.3 the client's certificate is judged after the client is done with its handshake:
     # a server that refuses it closes the connection (gRPC sends no alert) before it says a word.
     try:
@@ -106,6 +119,13 @@ def _diagnose_tls(tls: ssl.SSLSocket, address: str, fingerprint: str) -> str:
         return "it accepts connections and says nothing"
     except OSError:
         return _CLOSED
+
+
+def _verify_valid(certificate_pem: bytes, what: str) -> None:
+    try:
+        verify_valid(certificate_pem, what)
+    except ConfigError as error:
+        raise CertificateEndedError(error.message, error.hint) from None
 
 
 def tls_context(

@@ -15,9 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mpcseg.audit.log import AuditLog
-from mpcseg.audit.records import DeletionBegan, RoundEvaluated, RoundSpent, StudyEnded
+from mpcseg.audit.records import (
+    CertificateUsed,
+    DeletionBegan,
+    RenewalTaken,
+    RoundEvaluated,
+    RoundSpent,
+    StudyEnded,
+)
+from mpcseg.audit.renewals import renewals_to_take
 from mpcseg.engine import Engine, RoundEvidence
-from mpcseg.errors import MpcsegError, SuspendedError
+from mpcseg.errors import MpcsegError, StorageError, SuspendedError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
@@ -25,6 +33,7 @@ from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.membership import Membership
+from mpcseg.nodes.pins import Pins, used_versions
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.records import ledger_path, open_ledger, verify_not_closed, write_record
@@ -99,8 +108,8 @@ def open_study(
         StorageError: what the study rests on is not there as the log has it, or the disk fails.
         LogError: the log is damaged.
     """
-    roster = Roster(spec)
-    store = BlobStore(storage, (roster.key, *roster.parties))
+    callers = Roster(spec)
+    store = BlobStore(storage, (callers.key, *callers.parties))
     try:
         plan = study_plan(spec)
         with AuditLog(storage, spec, identity, "compute") as log:
@@ -150,6 +159,7 @@ class HostedStudy:
 
     Attributes:
         state: of the study.
+        roster: who may call.
         servicer: answers its calls; there from `prepare` on.
     """
 
@@ -179,6 +189,7 @@ class HostedStudy:
         self._progress = progress
         self._run: Run | None = None
         self._resumed = Resumed()
+        self.roster = Roster(spec, Pins(spec, used_versions(log.earlier), self._note_use))
         self.state = self._new_state(limits.arrival)
         self._engine = Engine(plan.circuit.parameters, store.root / "engine", limits.workers)
 
@@ -195,7 +206,7 @@ class HostedStudy:
         """
         self._ledger.verify_study_affordable()
         self._store.begin()
-        self._log.append(logbook.began(self._plan))
+        self._log.append(logbook.began(self._plan), *self._renewals())
         self.state.note_end = self._note_end
 
     def go_on(self, run: Run) -> None:
@@ -218,12 +229,28 @@ class HostedStudy:
             age = _seconds_since(self._resumed.completed)
             self.state.complete_since(time.monotonic() - max(age, 0.0))
         self.state.note_end = self._note_end
-        self._log.append(logbook.began(self._plan, resumes=True))
+        self._log.append(logbook.began(self._plan, resumes=True), *self._renewals())
         said = f"going on with the study, which is {self.state.phase.value}"
         if self._resumed.lost:
             said += f"; {len(self._resumed.lost)} blobs are asked for again"
         self._progress.message(said)
         self._progress.event("resumed", phase=self.state.phase.name.lower())
+
+    def _renewals(self) -> list[RenewalTaken]:
+        return renewals_to_take(self._log.earlier, self._spec)
+
+    def _note_use(self, used: CertificateUsed) -> None:
+        """Put on record that an organisation uses its new certificate; no restart undoes it.
+
+        Raises:
+            StorageError: it cannot be written; this process takes no further step.
+        """
+        try:
+            self._log.append(used)
+        except StorageError as error:
+            self.state.suspend(error)
+            raise
+        self._progress.message(f"{used.organisation} uses its renewed certificate")
 
     def _warn_of_clock(self, last: str) -> None:
         """Say so where the clock is far behind the log: retention is counted by it."""
@@ -253,6 +280,7 @@ class HostedStudy:
             self._plan.circuit.parameters,
             spec.most_clusters,
             spec.n_features,
+            spec.column_layout,
             result_bytes=max(sealed_bytes(spec, name) for name in spec.recipients),
         )
         self.servicer = ComputeServicer(
@@ -263,6 +291,7 @@ class HostedStudy:
             self._rounds,
             self._changes,
             self._record,
+            roster=self.roster,
             log=self._log,
             progress=self._progress,
             resumed=self._resumed,

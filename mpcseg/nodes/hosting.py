@@ -37,10 +37,11 @@ def verify_distinct(specs: Sequence[StudySpec]) -> None:
     """
     if len({spec.digest for spec in specs}) < len(specs):
         raise ConfigError("a study is named twice", "Name each agreement once.")
-    if len({spec.compute.fingerprint for spec in specs}) > 1:
+    if len({spec.current_card(spec.compute.name).fingerprint for spec in specs}) > 1:
         raise ConfigError(
             "the studies name the compute node by different certificates",
-            "Serve those with another certificate by a process of their own, on another port.",
+            "Serve those with another certificate by a process of their own, on another port; a "
+            "certificate that is renewed is renewed in all of them.",
         )
 
 

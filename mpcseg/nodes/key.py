@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ from mpcseg.nodes.session import StudySession, study_session
 from mpcseg.nodes.summary import KeySummary
 from mpcseg.nodes.transport import verify_identity
 from mpcseg.privacy.ledger import Ledger
+from mpcseg.study.former import FormerCentroids, verify_former_is_given
 from mpcseg.study.identity import Identity
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.results import privacy_spent, seal_results
@@ -70,6 +72,7 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
     patience: float = 60.0,
     proxy: str | None = None,
     keeps_recovery: bool = True,
+    former: FormerCentroids | None = None,
 ) -> KeySummary:
     """Lead a study from its keys to its sealed results, or go on with it. Runs on the key node.
 
@@ -85,8 +88,10 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
         proxy: URL of the HTTP proxy on the way, as in `mpcseg.nodes.route.proxy_for`.
         keeps_recovery: keep the secret key sealed in ``output``; without it, a node that stops has
             lost it, and the study ends.
+        former: where a study that follows another starts; the same again for one that goes on.
 
     Raises:
+        ConfigError: the study starts from a former one's centroids, which are not given.
         BudgetError: an earlier run of this agreement has spent its privacy budget.
         AdmissionError: a party's records lie outside the agreed domain.
         TooFewRecordsError: fewer records than clusters, over all parties.
@@ -97,10 +102,12 @@ def run_key(  # noqa: PLR0913  a node is started with all of these
         NodeError: the study cannot go on; says why.
     """
     verify_identity(spec, identity, Role.KEY)
+    verify_former_is_given(spec, former)
     ledger_file, noise = _folder(output) / LEDGER_FILE, study_plan(spec).noise
     with AuditLog(output, spec, identity, "key") as log:
         ledger = open_ledger(ledger_file, noise, spec, log.earlier, progress)
         start = start_of(spec, identity, output, log.earlier, keeps=keeps_recovery)
+        start = replace(start, former=former)
 
         def take_part(start: Start, patience: float = patience) -> KeySummary:
             with _session(
@@ -287,7 +294,9 @@ class _KeyNode(KeyRounds):
     def lead(self) -> StudyResult:
         """Take the study from wherever it is to its last round."""
         self.publish_keys()
-        schedule = schedule_of(self._spec, self._session.plan, self.await_parties())
+        n_blocks = self.await_parties()
+        self._start.note_former(self._session.client.log)
+        schedule = schedule_of(self._spec, self._session.plan, n_blocks, self._start.former)
         self._session.client.exchange_checkpoints()
         while (request := schedule.request()) is not None:
             known = self._recovery.sums(request.index)

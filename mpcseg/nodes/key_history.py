@@ -10,19 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import (
     Began,
     Decrypted,
     Entry,
     KeysVouched,
+    Record,
     RoundOpened,
     RoundSpent,
     SecretKeyDestroyed,
     Sent,
+    StartedFrom,
 )
 from mpcseg.errors import RecoveryError
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.recovery import RECOVERY_FOLDER, Recovery
+from mpcseg.study.former import FormerCentroids
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.names import BlobKind, BlobName
@@ -41,6 +45,7 @@ class KeyRun:
         number: of the entry that began it.
         sent: name and SHA-256 (hex) of every blob that was on its way to the compute node.
         vouched: for the public key; None before.
+        started_from: where a follow-up starts; None before, and in a study of its own.
         opened: rounds that were asked for.
         spent: rounds that were paid for.
         decrypted: what was decrypted, or was about to be, by round: name and SHA-256 in order.
@@ -50,6 +55,7 @@ class KeyRun:
     number: int
     sent: set[tuple[str, str]] = field(default_factory=set)
     vouched: KeysVouched | None = None
+    started_from: StartedFrom | None = None
     opened: set[int] = field(default_factory=set)
     spent: set[int] = field(default_factory=set)
     decrypted: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
@@ -59,6 +65,24 @@ class KeyRun:
     def n_decrypted(self) -> int:
         """Numbers that were decrypted, each counted once."""
         return sum(map(len, self.decrypted.values()))
+
+    def take(self, record: Record) -> None:
+        """Learn from one more record of the log."""
+        match record:
+            case Sent():
+                self.sent.add(record.content)
+            case KeysVouched():
+                self.vouched = record
+            case StartedFrom():
+                self.started_from = record
+            case RoundOpened():
+                self.opened.add(record.round)
+            case RoundSpent():
+                self.spent.add(record.round)
+            case Decrypted():
+                self.decrypted.setdefault(record.round, []).append(record.content)
+            case SecretKeyDestroyed():
+                self.destroyed = record
 
     def delivered(self, spec: StudySpec) -> dict[str, str] | None:
         """SHA-256 (hex) of the sealed results by recipient; None before all were on their way."""
@@ -76,21 +100,8 @@ def last_run(entries: Iterable[Entry]) -> KeyRun | None:
         record = entry.record
         if isinstance(record, Began) and not record.resumes:
             run = KeyRun(entry.number)
-        if run is None:
-            continue
-        match record:
-            case Sent():
-                run.sent.add(record.content)
-            case KeysVouched():
-                run.vouched = record
-            case RoundOpened():
-                run.opened.add(record.round)
-            case RoundSpent():
-                run.spent.add(record.round)
-            case Decrypted():
-                run.decrypted.setdefault(record.round, []).append(record.content)
-            case SecretKeyDestroyed():
-                run.destroyed = record
+        if run is not None:
+            run.take(record)
     return run
 
 
@@ -106,6 +117,7 @@ class Start:
         lost: keys were published by an earlier run, were not destroyed, and are kept nowhere.
         delivered: how to go on with the run before, which came to its end here, where the compute
             node has its results; None where it did not.
+        former: where a follow-up starts; None for a study of its own.
     """
 
     run: KeyRun
@@ -114,6 +126,26 @@ class Start:
     results: dict[str, str] | None = None
     lost: bool = False
     delivered: Start | None = None
+    former: FormerCentroids | None = None
+
+    def note_former(self, log: AuditLog) -> None:
+        """Write down where a follow-up starts, once in a run, before any of its rounds.
+
+        Raises:
+            RecoveryError: an earlier process of this run has started from other centroids.
+        """
+        if self.former is None:
+            return
+        started = StartedFrom(former=self.former.study_digest, results=self.former.results_digest)
+        if self.run.started_from is None:
+            log.append(started)
+            self.run.started_from = started
+        elif self.run.started_from != started:
+            raise RecoveryError(
+                "this study has started from other results of the former study than those that "
+                "are given now",
+                "Give the file that it was started with; the audit log has its SHA-256.",
+            )
 
 
 def start_of(

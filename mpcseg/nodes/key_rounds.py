@@ -98,7 +98,10 @@ class KeyRounds:
         self._output = output
         self._progress = progress
         self._checks = BlobChecks(
-            session.plan.circuit.parameters, spec.most_clusters, spec.n_features
+            session.plan.circuit.parameters,
+            spec.most_clusters,
+            spec.n_features,
+            spec.column_layout,
         )
         self.seconds: dict[str, float] = {}
         self.seconds_per_round: list[float] = []
@@ -111,7 +114,7 @@ class KeyRounds:
 
         Returns:
             admission: shape (n_parties, 3); moments: (1 + d + d(d+1)/2,); scout and lloyd:
-            (k, d+1); appraisal and profile: (k, 2d+1).
+            (k, d+1); appraisal: (k, 2d+1); profile: (k, 2d+1+c).
 
         Raises:
             BudgetError: the round would spend more than was agreed; it is not asked for then.
@@ -239,6 +242,7 @@ class KeyRounds:
             n_features=self._spec.n_features,
             n_parties=len(self._spec.parties),
             radius=plan.noise.radius,
+            columns=self._spec.column_layout,
         )
 
     def _stds(self, request: RoundRequest) -> list[float]:
@@ -249,8 +253,14 @@ class KeyRounds:
         return stds if noise.own_draw else [0.0] * len(stds)
 
     def _shape(self, request: RoundRequest) -> tuple[int, ...]:
-        spec, k = self._spec, self._clusters(request)
-        return sums_shape(request.kind, k, spec.n_features, len(spec.parties))
+        spec = self._spec
+        return sums_shape(
+            request.kind,
+            self._clusters(request),
+            spec.n_features,
+            len(spec.parties),
+            spec.column_layout,
+        )
 
     def _clusters(self, request: RoundRequest) -> int:
         return request.n_clusters or self._spec.most_clusters

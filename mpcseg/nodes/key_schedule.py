@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from mpcseg.nodes.planning import StudyPlan
+from mpcseg.study.former import FormerCentroids
 from mpcseg.study.schedule import Schedule
 from mpcseg.study.spec import StudySpec
 
 
-def schedule_of(spec: StudySpec, plan: StudyPlan, n_blocks: int) -> Schedule:
+def schedule_of(
+    spec: StudySpec, plan: StudyPlan, n_blocks: int, former: FormerCentroids | None = None
+) -> Schedule:
     """Make the schedule of a study.
 
     Args:
         spec: the study.
         plan: parameter set, sign polynomials and noise.
         n_blocks: of all parties together.
+        former: where a study that follows another starts.
     """
     slots = plan.circuit.parameters.slots
     return Schedule(
@@ -29,6 +33,7 @@ def schedule_of(spec: StudySpec, plan: StudyPlan, n_blocks: int) -> Schedule:
         seed=spec.seed,
         noise=plan.noise,
         smallest_segment=spec.release.smallest_segment,
+        former=former.centers if former else None,
     )
 
 

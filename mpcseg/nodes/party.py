@@ -119,7 +119,9 @@ def run_party(  # noqa: PLR0913  a node is started with all of these
                     shuffle.keep(blocks)
                 public_key = _fetch_public_key(spec, session, course, key_fingerprint)
                 sender.seconds["keys"] = time.monotonic() - began
-                encryptor = BlockEncryptor(session.plan.circuit.parameters, public_key)
+                encryptor = BlockEncryptor(
+                    session.plan.circuit.parameters, public_key, spec.column_layout
+                )
                 sender.send(blocks, encryptor, resumes=resumes)
             sent = time.monotonic()
             session.watcher.wait_for(AllPartiesReady)
@@ -176,8 +178,14 @@ def prepare(
     """
     verify_identity(spec, identity, Role.PARTY)
     plan = plan_of(spec)
-    own = [party.fingerprint for party in spec.parties].index(identity.fingerprint)
-    return pack_blocks(cohort.records, plan.parameters.slots, plan.slot_ranges[own], seed=seed)
+    own = [party.name for party in spec.parties].index(identity.name)
+    return pack_blocks(
+        cohort.records,
+        plan.parameters.slots,
+        plan.slot_ranges[own],
+        seed=seed,
+        columns=cohort.columns,
+    )
 
 
 def _fetch_public_key(
@@ -194,7 +202,8 @@ def _fetch_public_key(
             _ASK,
         ) from None
     name = BlobName(BlobKind.PUBLIC_KEY)
-    checks = BlobChecks(session.plan.circuit.parameters, spec.most_clusters, spec.n_features)
+    parameters = session.plan.circuit.parameters
+    checks = BlobChecks(parameters, spec.most_clusters, spec.n_features, spec.column_layout)
     public_key = session.client.download(name, checks.limit(name))
     fingerprint = hashlib.sha256(public_key).digest()
     if fingerprint != attestation.public_key_sha256:
@@ -250,7 +259,7 @@ class _Sender:
             resumes: an earlier process has sent a part.
         """
         client = self._session.client
-        names = block_names(len(blocks), self._spec.n_features)
+        names = block_names(len(blocks), self._spec.n_features, self._spec.column_layout)
         looked_in = "" if resumes else client.session
         while True:
             if client.session != looked_in:
@@ -290,8 +299,7 @@ class _Sender:
             with UploadLine(self._session.client, self._sent) as line:
                 for name in names:
                     began = time.monotonic()
-                    presence = name.kind is BlobKind.PRESENCE
-                    row = self._spec.n_features if presence else name.part
+                    row = name.part + self._first_row(name.kind)
                     blob = encryptor.encrypt_row(blocks[name.item], row)
                     self.seconds["encrypt"] += time.monotonic() - began
                     self._progress.advance("encrypt")
@@ -303,6 +311,11 @@ class _Sender:
         finally:
             self._progress.finish("encrypt")
             self._progress.finish("upload")
+
+    def _first_row(self, kind: BlobKind) -> int:
+        """Where in a block the rows of this kind begin."""
+        d = self._spec.n_features
+        return {BlobKind.FEATURE: 0, BlobKind.PRESENCE: d, BlobKind.COLUMN: d + 1}[kind]
 
     def _sent(self, seconds: float) -> None:
         self.seconds["upload"] += seconds

@@ -88,6 +88,7 @@ def plan_of(spec: StudySpec) -> Plan:
         scouting=spec.scouting,
         most_records=spec.most_records,
         parameter_set_name=spec.parameter_set,
+        columns=spec.column_layout,
     )
 
 
@@ -113,6 +114,7 @@ def noise_plan_of(spec: StudySpec, plan: Plan) -> NoisePlan:
             signs=signs,
             own_draw=own_draw,
             delta=spec.privacy.delta,
+            columns=spec.column_layout,
         )
     return noise_plan(
         epsilon=spec.privacy.epsilon,
@@ -121,4 +123,5 @@ def noise_plan_of(spec: StudySpec, plan: Plan) -> NoisePlan:
         radius=spec.l2_radius,
         signs=signs,
         own_draw=own_draw,
+        columns=spec.column_layout,
     )

@@ -11,6 +11,7 @@ from mpcseg.engine import Block, BlockFiles, PartyUploads, RoundSecrets, RoundWo
 from mpcseg.nodes.blob_store import StudyFiles
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.study_rules import RoundOrder, block_names
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.rounds import SCOUT_KINDS, scout_sample
 
 
@@ -21,10 +22,12 @@ class StudyUploads:
     Attributes:
         parties: every party's uploads and where in a shared block they may stand.
         blocks: every party's blocks; those of parties that share one are added up.
+        columns: profile columns.
     """
 
     parties: tuple[PartyUploads, ...]
     blocks: tuple[Block, ...]
+    columns: ColumnLayout = NO_COLUMNS
 
 
 def study_uploads(
@@ -32,6 +35,7 @@ def study_uploads(
     slot_ranges: Mapping[Caller, SlotRange | None],
     n_blocks: Mapping[Caller, int],
     n_features: int,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> StudyUploads:
     """Sort the parties' files into what rounds work on.
 
@@ -40,16 +44,22 @@ def study_uploads(
         slot_ranges: each party's place in a shared block, in the agreement's order.
         n_blocks: how many each party uploaded.
         n_features: d.
+        columns: profile columns.
     """
     parties = []
     alone: list[Block] = []
     shared: dict[int, list[BlockFiles]] = {}
-    for party, place in slot_ranges.items():
-        names = block_names(n_blocks[party], n_features)
+    for number, (party, place) in enumerate(slot_ranges.items()):
+        names = block_names(n_blocks[party], n_features, columns)
         paths = [files.path(party, name) for name in names]
         uploads = [
-            BlockFiles(features=tuple(features), presence=presence)
-            for *features, presence in _rows(paths, n_features + 1)
+            BlockFiles(
+                features=tuple(row[:n_features]),
+                presence=row[n_features],
+                columns=tuple(row[n_features + 1 :]),
+                party=number,
+            )
+            for row in _rows(paths, n_features + 1 + columns.n_vectors)
         ]
         parties.append(PartyUploads(tuple(uploads), place))
         if place is None:
@@ -57,7 +67,7 @@ def study_uploads(
         else:
             shared.setdefault(place.group, []).extend(uploads)
     blocks = alone + [Block(tuple(uploads)) for uploads in shared.values()]
-    return StudyUploads(tuple(parties), tuple(blocks))
+    return StudyUploads(tuple(parties), tuple(blocks), columns)
 
 
 def _rows(paths: Sequence[Path], length: int) -> list[Sequence[Path]]:
@@ -94,6 +104,7 @@ def round_work(
         hyperplanes=hyperplanes,
         parties=uploads.parties,
         radius=radius,
+        columns=uploads.columns,
         noise=secrets.noise,
         seed=secrets.seed,
     )

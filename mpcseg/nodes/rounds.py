@@ -152,7 +152,8 @@ class RoundRunner:
         """
         rules = self._state.rules
         places = dict(zip(rules.parties, rules.slot_ranges, strict=True))
-        return study_uploads(self._store, places, self._state.n_blocks, rules.n_features)
+        n_blocks = self._state.n_blocks
+        return study_uploads(self._store, places, n_blocks, rules.n_features, rules.columns)
 
     def _secrets(self, order: RoundOrder) -> RoundSecrets:
         """The round's seed and noise, drawn when it is opened for the first time."""
@@ -171,6 +172,7 @@ class RoundRunner:
                 n_features=rules.n_features,
                 n_parties=len(rules.parties),
                 radius=noise.radius,
+                columns=rules.columns,
             )
             return draw_noise(parameters, stds, scales)
 

@@ -68,6 +68,8 @@ class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
             number = min(request.after, len(self._state.events))
             while True:
                 changed = self._changes.mark()
+                # A watch lasts for hours, in which the certificate can be replaced.
+                self._roster.organisation(context.auth_context())
                 if self._state.suspended is not None:
                     # What has happened since may not stand in the log, and then has not happened.
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "the node is being stopped")

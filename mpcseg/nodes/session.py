@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import RecoveryKind
+from mpcseg.audit.renewals import renewals_to_take
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
@@ -95,7 +96,8 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
     ) as client:
         joined = client.join(resumes=resumes, place_seconds=_PLACE_SECONDS)
         # Not before: a process that is not let in has begun nothing.
-        log.append(logbook.began(plan, resumes=resumes, recovery=recovery))
+        began = logbook.began(plan, resumes=resumes, recovery=recovery)
+        log.append(began, *renewals_to_take(log.earlier, spec))
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:

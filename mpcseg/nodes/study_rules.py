@@ -13,6 +13,7 @@ from mpcseg.ckks.packing import SlotRange
 from mpcseg.errors import BlobTooLargeError, ParameterMismatchError, ProtocolError
 from mpcseg.nodes.planning import StudyPlan
 from mpcseg.nodes.roles import Caller, Role
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.hyperplanes import cluster_pairs
 from mpcseg.reference.rounds import SCOUT_KINDS, RoundKind, ScoutTerms
 from mpcseg.study.spec import StudySpec
@@ -20,7 +21,7 @@ from mpcseg.wire.conversions import PROTOCOL_VERSION
 from mpcseg.wire.names import BlobKind, BlobName
 
 KEY_KINDS = (BlobKind.PUBLIC_KEY, BlobKind.RELINEARISATION_KEYS)
-BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE)
+BLOCK_KINDS = (BlobKind.FEATURE, BlobKind.PRESENCE, BlobKind.COLUMN)
 
 FIRST_KINDS: tuple[RoundKind, ...] = ("admission", "moments")
 """How the rounds of every study begin; nothing else comes before, and neither comes again."""
@@ -96,6 +97,7 @@ class StudyRules:
         slot_ranges: each party's place in a shared block; None where it has blocks of its own.
         recipients: the organisations that results are sealed to, in the agreement's order.
         retention: seconds after the last round after which ciphertexts and results are deleted.
+        columns: profile columns.
     """
 
     study_digest: str
@@ -113,6 +115,7 @@ class StudyRules:
     recipients: tuple[str, ...]
     retention: float
     scouting: ScoutTerms | None = None
+    columns: ColumnLayout = NO_COLUMNS
 
     @property
     def most_rounds(self) -> int:
@@ -190,6 +193,8 @@ class StudyRules:
                 )
         if name.kind is BlobKind.FEATURE:
             parts = self.n_features
+        if name.kind is BlobKind.COLUMN:
+            parts = self.columns.n_vectors
         if name.kind is BlobKind.RESULT:
             items = len(self.recipients)
         last = True
@@ -248,14 +253,20 @@ class StudyRules:
             raise ProtocolError("the number of clusters was changed after it was chosen")
 
 
-def block_names(n_blocks: int, n_features: int) -> list[BlobName]:
-    """Return the blobs of a party's blocks, in manifest order: features first, then presence."""
+def block_names(
+    n_blocks: int, n_features: int, columns: ColumnLayout = NO_COLUMNS
+) -> list[BlobName]:
+    """Return the blobs of a party's blocks, in manifest order.
+
+    For each block its features, presence, and the vectors of its profile columns.
+    """
     return [
         name
         for block in range(n_blocks)
         for name in (
             *(BlobName(BlobKind.FEATURE, item=block, part=j) for j in range(n_features)),
             BlobName(BlobKind.PRESENCE, item=block),
+            *(BlobName(BlobKind.COLUMN, item=block, part=j) for j in range(columns.n_vectors)),
         )
     ]
 
@@ -283,4 +294,5 @@ def study_rules(spec: StudySpec, plan: StudyPlan, max_blocks: int) -> StudyRules
         slot_ranges=plan.circuit.slot_ranges,
         recipients=spec.recipients,
         retention=spec.retention_days * _SECONDS_PER_DAY,
+        columns=spec.column_layout,
     )

@@ -299,7 +299,9 @@ class StudyState(StudyCourse):
             return False
         self.verify_phase(Phase.BLOCKS, "blocks are committed")
         blobs = self._blobs[caller]
-        names = block_names(n_blocks, self.rules.n_features) if n_blocks <= len(blobs) else []
+        rules = self.rules
+        is_possible = n_blocks <= len(blobs)  # before so many names are made
+        names = block_names(n_blocks, rules.n_features, rules.columns) if is_possible else []
         if n_blocks < 1 or set(names) != set(blobs):
             raise ProtocolError(
                 f"{caller} committed {n_blocks} blocks; its {len(blobs)} blobs are not those"

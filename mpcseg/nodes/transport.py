@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from mpcseg.errors import ConfigError, ListenError, ProtocolError, UnknownCertificateError
 from mpcseg.nodes.call_limit import CallLimit
+from mpcseg.nodes.pins import Pins
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.nodes.route import Proxy, channel_options
 from mpcseg.study.agreement import verify_member
@@ -64,25 +65,31 @@ class Admission(Protocol):
 
 
 class Roster:
-    """The organisations that the compute node admits, and the roles that they hold."""
+    """The organisations that the compute node admits, and the roles that they hold.
 
-    def __init__(self, spec: StudySpec) -> None:
+    Args:
+        spec: the study.
+        pins: the certificates that count; all of the study if left out.
+    """
+
+    def __init__(self, spec: StudySpec, pins: Pins | None = None) -> None:
         self.key = Caller(spec.key.name, Role.KEY)
         self.parties = tuple(Caller(card.name, Role.PARTY) for card in spec.parties)
-        self._names = {card.fingerprint: card.name for card in spec.organisations}
+        self.pins = pins or Pins(spec)
 
     def name_of(self, fingerprint: str) -> str | None:
-        """Return whose certificate it is; None for one that is not of the agreement."""
-        return self._names.get(fingerprint)
+        """Return whose certificate it is; None for one that does not count in the study."""
+        return self.pins.name_of(fingerprint)
 
     def organisation(self, auth_context: AuthContext) -> str:
         """Return which organisation is calling, from the certificate that TLS verified.
 
         Raises:
-            UnknownCertificateError: the certificate is not one of the agreement.
+            UnknownCertificateError: the certificate is not one of the agreement, or was renewed.
+            StorageError: that a new one is used cannot be written down.
         """
         for pem in auth_context.get("x509_pem_cert", ()):
-            name = self._names.get(certificate_fingerprint(pem))
+            name = self.pins.admit(certificate_fingerprint(pem))
             if name is not None:
                 return name
         raise UnknownCertificateError(
@@ -114,7 +121,7 @@ def verify_identity(spec: StudySpec, identity: Identity, role: Role) -> None:
         SignatureError: the study has another card in its name.
     """
     cards = {Role.COMPUTE: (spec.compute,), Role.KEY: (spec.key,), Role.PARTY: spec.parties}[role]
-    if not any(card.fingerprint == identity.fingerprint for card in cards):
+    if identity.name not in {card.name for card in cards}:
         raise ConfigError(
             f"the identity {identity.name} is not a {role.value} node of study {spec.name}",
             "Use the identity whose card stands in the agreement for this role.",
@@ -139,17 +146,17 @@ def make_server(roster: Admission) -> grpc.aio.Server:
 
 
 def listen_on(
-    server: grpc.aio.Server, specs: Iterable[StudySpec], identity: Identity, address: str
+    server: grpc.aio.Server, rosters: Iterable[Roster], identity: Identity, address: str
 ) -> int:
     """Open the server's port for mutual TLS and return its number.
 
-    TLS lets in the organisations of all studies; which study is whose, each study's roster says.
+    TLS lets in the organisations of all studies; which study is whose, each study's roster says,
+    and which certificate was replaced since the port was opened.
 
     Raises:
         ListenError: the address cannot be listened on.
     """
-    cards = {card.certificate_pem for spec in specs for card in spec.organisations}
-    known = b"".join(sorted(cards))
+    known = b"".join(sorted(set[bytes]().union(*(one.pins.certificates for one in rosters))))
     credentials = grpc.ssl_server_credentials(
         [(identity.private_key_pem, identity.certificate_pem)],
         root_certificates=known,
@@ -178,8 +185,10 @@ def open_channel(
         address: "host:port" of the compute node.
         proxy: on the way to it.
     """
+    # The one that counts now, and not the one before: a node that still shows that is waited for.
+    pinned = spec.current_card(spec.compute.name).certificate_pem
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=spec.compute.certificate_pem,
+        root_certificates=pinned,
         private_key=identity.private_key_pem,
         certificate_chain=identity.certificate_pem,
     )
@@ -192,7 +201,7 @@ def open_channel(
             *channel_options(proxy),
             # The one certificate is pinned, which is more than its name could say; and a partner
             # may reach the node under a name that the certificate does not hold.
-            ("grpc.ssl_target_name_override", _any_name(spec.compute.certificate_pem)),
+            ("grpc.ssl_target_name_override", _any_name(pinned)),
             # Retries are the client's own (client.py), so that a person is told about each.
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 250),

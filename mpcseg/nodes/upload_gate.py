@@ -13,13 +13,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from mpcseg.errors import BlobTooLargeError
-from mpcseg.nodes.roles import Caller
+from mpcseg.errors import BlobTooLargeError, TruncatedStreamError
+from mpcseg.nodes.pace import LEAST_MBIT
+from mpcseg.nodes.roles import Caller, Role
 
 RECEIVED_AT_ONCE = 32
 CHECKED_AT_ONCE = 4
 PER_CALLER = 4
 """Uploads that one node may have in progress: a node makes one, or two while a connection dies."""
+
+PER_ORGANISATION = 8
+"""The same of all nodes of an organisation, in all studies: one certificate never has all turns."""
+
+KEY_RECEIVED_AT_ONCE = 8
+"""Turns that only key nodes have: parties that take theirs slowly hold up no round."""
+
+LEAST_SECONDS = 60.0
+"""That any upload may take from its turn on; more by its length, at :data:`LEAST_MBIT`."""
 
 WAIT_SECONDS = 20.0
 """How long an upload waits for its turn; below the deadline that clients give to a blob."""
@@ -40,6 +50,8 @@ class UploadGate:
         received: uploads that are received at once.
         checked: blobs that are checked at once; each is in memory as a whole.
         per_caller: uploads that one node may have in progress.
+        per_organisation: that all nodes of one organisation may have.
+        for_keys: uploads of key nodes that are received at once, beside the others.
         wait: seconds that an upload waits for its turn.
     """
 
@@ -48,37 +60,72 @@ class UploadGate:
         received: int = RECEIVED_AT_ONCE,
         checked: int = CHECKED_AT_ONCE,
         per_caller: int = PER_CALLER,
+        per_organisation: int = PER_ORGANISATION,
+        for_keys: int = KEY_RECEIVED_AT_ONCE,
         wait: float = WAIT_SECONDS,
     ) -> None:
-        self._received = asyncio.Semaphore(received)
+        self._turns = {
+            Role.PARTY: asyncio.Semaphore(received),
+            Role.KEY: asyncio.Semaphore(for_keys),
+        }
         self.checking = asyncio.Semaphore(checked)
-        self._per_caller, self._wait = per_caller, wait
-        self._open: Counter[tuple[str, Caller]] = Counter()
+        self._per_caller, self._per_organisation = per_caller, per_organisation
+        self._wait = wait
+        self._open: Counter[tuple[str, Caller] | str] = Counter()
 
     @asynccontextmanager
-    async def receiving(self, study_digest: str, caller: Caller) -> AsyncIterator[None]:
-        """Hold a turn for the length of the block.
+    async def receiving(
+        self, study_digest: str, caller: Caller, length: int
+    ) -> AsyncIterator[None]:
+        """Hold a turn for the length of the block, which must not take longer than the blob needs.
+
+        Args:
+            study_digest: of the study that the upload is for.
+            caller: who sends.
+            length: bytes that it has announced.
 
         Raises:
             BusyError: none came in time, or the node has too many uploads in progress.
+            TruncatedStreamError: the block took longer than a blob of this length may.
         """
         node = (study_digest, caller)
-        if self._open[node] >= self._per_caller:
+        if (
+            self._open[node] >= self._per_caller
+            or self._open[caller.name] >= self._per_organisation
+        ):
             raise BusyError
-        self._open[node] += 1
+        self._open.update((node, caller.name))
         try:
-            try:
-                await asyncio.wait_for(self._received.acquire(), self._wait)
-            except TimeoutError:
-                raise BusyError from None
-            try:
-                yield
-            finally:
-                self._received.release()
+            async with self._turn(caller.role):
+                seconds = longest_seconds(length)
+                try:
+                    async with asyncio.timeout(seconds):
+                        yield
+                except TimeoutError:
+                    raise TruncatedStreamError(
+                        f"an upload of {length:,} bytes was not complete after {seconds:.0f} s and "
+                        "was given up"
+                    ) from None
         finally:
-            self._open[node] -= 1
-            if not self._open[node]:
-                del self._open[node]
+            self._open.subtract((node, caller.name))
+            self._open = +self._open  # drops what is 0
+
+    @asynccontextmanager
+    async def _turn(self, role: Role) -> AsyncIterator[None]:
+        turns = self._turns[role]
+        try:
+            await asyncio.wait_for(turns.acquire(), self._wait)
+        except TimeoutError:
+            raise BusyError from None
+        try:
+            yield
+        finally:
+            turns.release()
+
+
+def longest_seconds(length: int) -> float:
+    """How long an upload of so many bytes may take once it has its turn."""
+    return LEAST_SECONDS + 8 * length / (LEAST_MBIT * 1e6)
 
 
 class ByteQuota:

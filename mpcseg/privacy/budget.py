@@ -24,6 +24,7 @@ from mpcseg.reference.admission import (
     PRESENCE_WEIGHT,
     error_stds,
 )
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.rounds import SCOUT_KINDS, SQUARE_KINDS, RoundKind, ScoutTerms
 
 Array = NDArray[np.float64]
@@ -36,6 +37,8 @@ PROFILE_SHARE = 0.12
 SCOUT_SHARE = 0.30
 # An appraisal round costs as much as so many scout rounds.
 APPRAISAL_WEIGHT = 2
+# Of the sums of profile columns, however many they are; nothing where there are none.
+COLUMNS_SHARE = 0.10
 # Shares of a round's budget for the parts of its sums.
 MOMENTS_PARTS = {"count": 0.05, "sums": 0.25, "squares": 0.40, "products": 0.30}
 LLOYD_PARTS = {"counts": 0.20, "sums": 0.80}
@@ -76,6 +79,7 @@ class NoisePlan:
         own_draw: whether the key node adds a draw of its own to every sum, because the
             organisation that runs the compute node is to receive results.
         scouting: how the number of clusters is chosen; None where it is agreed.
+        columns: of the study.
     """
 
     epsilon: float
@@ -89,6 +93,7 @@ class NoisePlan:
     signs: tuple[tuple[int, ...], tuple[int, ...]]
     own_draw: bool
     scouting: ScoutTerms | None = None
+    columns: ColumnLayout = NO_COLUMNS
 
     @property
     def candidates(self) -> tuple[int, ...]:
@@ -133,7 +138,7 @@ class NoisePlan:
             sign: degrees of its composite sign; empty for admission and moments.
         """
         if kind == "admission":
-            parts = sensitivity.admission_sensitivities(self.n_features)
+            parts = sensitivity.admission_sensitivities(self.n_features, self.columns)
             # A record is in the sums of one party only.
             return math.fsum(map(gaussian_rho, parts, self._admission_stds.tolist()))
         self._verify_sign(kind, sign)
@@ -168,6 +173,8 @@ class NoisePlan:
         row = np.concatenate([np.full(d, part["sums"]), [part["counts"]]])
         if "squares" in part:
             row = np.concatenate([row, np.full(d, part["squares"])])
+            if kind == "profile" and self.columns.n_sums:
+                row = np.concatenate([row, np.full(self.columns.n_sums, part["columns"])])
         return np.tile(row, (k, 1))
 
     def effective_stds(
@@ -189,12 +196,16 @@ class NoisePlan:
         """
         d, n = self.n_features, n_blocks * slots
         noise = self.effective_stds("admission")[0]
-        errors = error_stds(n_blocks, slots, d)
+        errors = error_stds(n_blocks, slots, d, self.columns)
+        n_coordinates, n_turns = d + self.columns.n_numeric, 1 + len(self.columns.groups)
         # Random factors: what single slots add is added up as variances, over slots and features.
         honest = LARGEST_FACTOR * np.array(
             [
-                math.hypot(HONEST_POWER * math.sqrt(d + 1), MAGNITUDE_WEIGHT * math.sqrt(d)),
-                PRESENCE_WEIGHT * AMPLIFICATION,
+                math.hypot(
+                    HONEST_POWER * math.sqrt(n_coordinates + 1),
+                    MAGNITUDE_WEIGHT * math.sqrt(n_coordinates),
+                ),
+                PRESENCE_WEIGHT * AMPLIFICATION * math.sqrt(n_turns),
                 0.0,
             ]
         )
@@ -206,7 +217,7 @@ class NoisePlan:
         """Of a party's three sums."""
         if not self.is_noised:
             return np.full(3, ADMISSION_STD_WITHOUT_NOISE)
-        bounds = sensitivity.admission_sensitivities(self.n_features)
+        bounds = sensitivity.admission_sensitivities(self.n_features, self.columns)
         wanted, least = (
             np.array([gaussian_std(bound, share * self.total_rho / 3) for bound in bounds])
             for share in (ADMISSION_SHARE, LARGEST_ADMISSION_SHARE)
@@ -222,13 +233,18 @@ class NoisePlan:
         if kind == "moments":
             return MOMENTS_SHARE * available
         if kind == "profile":
-            return PROFILE_SHARE * available
+            return (PROFILE_SHARE + self._columns_share) * available
         if self.scouting and kind in SCOUT_KINDS:
             weights = {"scout": 1, "appraisal": APPRAISAL_WEIGHT}
             in_all = sum(weights[of] for of, _ in self.scouting.sequence)
             return SCOUT_SHARE * weights[kind] / in_all * available
         scouting = SCOUT_SHARE if self.scouting else 0.0
-        return (1 - MOMENTS_SHARE - PROFILE_SHARE - scouting) * available / self.n_rounds
+        left = 1 - MOMENTS_SHARE - PROFILE_SHARE - self._columns_share - scouting
+        return left * available / self.n_rounds
+
+    @property
+    def _columns_share(self) -> float:
+        return COLUMNS_SHARE if self.columns.n_sums else 0.0
 
     def _part_stds(self, kind: RoundKind, sign: tuple[int, ...], k: int) -> dict[str, float]:
         d, radius = self.n_features, self.radius
@@ -248,12 +264,25 @@ class NoisePlan:
             shares = LLOYD_PARTS
             if kind in SQUARE_KINDS:
                 bounds["squares"] = (weight * squares, k * d)
-                shares = PROFILE_PARTS if kind == "profile" else APPRAISAL_PARTS
+                shares = APPRAISAL_PARTS
+            if kind == "profile":
+                shares = self._profile_parts()
+                n_sums = k * self.columns.n_sums
+                bounds["columns"] = (weight * sensitivity.columns_bound(self.columns), n_sums)
         rho = self._planned_rho(kind)
         return {
             part: gaussian_std(sensitivity.with_margin(*bounds[part]), share * rho)
             for part, share in shares.items()
         }
+
+    def _profile_parts(self) -> dict[str, float]:
+        """Shares of the profile round; without columns those of `PROFILE_PARTS`."""
+        share = self._columns_share
+        if not share:
+            return PROFILE_PARTS
+        total = PROFILE_SHARE + share
+        parts = {part: of * PROFILE_SHARE / total for part, of in PROFILE_PARTS.items()}
+        return {**parts, "columns": share / total}
 
     def _verify_sign(self, kind: RoundKind, sign: tuple[int, ...]) -> None:
         known: tuple[tuple[int, ...], ...] = ((),) if kind == "moments" else self.signs
@@ -275,6 +304,7 @@ def noise_plan(  # noqa: PLR0913  the terms of an agreement
     signs: tuple[tuple[int, ...], tuple[int, ...]],
     own_draw: bool,
     scouting: ScoutTerms | None = None,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> NoisePlan:
     """Split a privacy budget over a study. Any node, from the agreement alone.
 
@@ -289,10 +319,11 @@ def noise_plan(  # noqa: PLR0913  the terms of an agreement
         signs: degrees of the blunt and of the sharp sign.
         own_draw: see `NoisePlan`.
         scouting: see `NoisePlan`.
+        columns: profile columns.
     """
     return NoisePlan(
         epsilon, delta, rho_for(epsilon, delta), n_clusters, n_features, n_rounds, n_parties,
-        radius, signs, own_draw, scouting,
+        radius, signs, own_draw, scouting, columns,
     )  # fmt: skip
 
 
@@ -307,9 +338,10 @@ def no_noise_plan(  # noqa: PLR0913  the terms of an agreement
     own_draw: bool = False,
     delta: float = 1e-6,
     scouting: ScoutTerms | None = None,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> NoisePlan:
     """Plan for an agreement that does without noise: only the admission sums have any."""
     return NoisePlan(
         math.inf, delta, math.inf, n_clusters, n_features, n_rounds, n_parties,
-        radius, signs, own_draw, scouting,
+        radius, signs, own_draw, scouting, columns,
     )  # fmt: skip

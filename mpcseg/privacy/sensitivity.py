@@ -17,6 +17,7 @@ from mpcseg.reference.admission import (
     PRESENCE_WEIGHT,
     error_stds,
 )
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.sign import sign_for
 
 # A sign evaluated on ciphertexts is off by 0.0025 at most (docs/precision.md); twice that.
@@ -74,25 +75,40 @@ def products_bound(n_features: int, radius: float) -> float:
     return total * math.sqrt((n_features - 1) / (2 * n_features))
 
 
+def columns_bound(columns: ColumnLayout) -> float:
+    """Largest L2 norm of what one record adds to the sums of profile columns, before its weight.
+
+    Each numeric column adds z and z², at most √2 together; each category 1 in one of its sums.
+    """
+    return math.sqrt(2 * columns.n_numeric + len(columns.all_groups))
+
+
 def with_margin(bound: float, n_sums: int) -> float:
     """Add what the encrypted evaluation's error can add to the L2 norm of ``n_sums`` sums."""
     return bound + SUM_MARGIN * math.sqrt(n_sums)
 
 
-def admission_sensitivities(n_features: int) -> tuple[float, float, float]:
+def admission_sensitivities(
+    n_features: int, columns: ColumnLayout = NO_COLUMNS
+) -> tuple[float, float, float]:
     """Of a party's three admission sums, by one record of that party: bounds, presence, padding.
 
     What a record that keeps the rules adds by itself (mpcseg.reference.admission): to *bounds* its
     coordinates' and its norm's powers, to *presence* one small weight, to *padding* nothing. The
     rest are errors of encryption, which the sums multiply: a slot whose presence turns from 0 to 1
     turns the error of p·(1 - p) round, and that of x_j·(1 - p) from x_j's into presence's.
+
+    A numeric profile column counts as one more coordinate. Of every category one label turns from
+    0 to 1, as presence does; that labels add up to presence is linear, and so are its errors.
     """
     slot = ERROR_DEVIATIONS * _amplified_slot_error()
-    magnitude = MAGNITUDE_WEIGHT * n_features
+    n_coordinates, n_turns = n_features + columns.n_numeric, 1 + len(columns.groups)
+    magnitude = MAGNITUDE_WEIGHT * n_coordinates
+    turn = LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot
     return (
-        LARGEST_FACTOR * (HONEST_POWER * (n_features + 1) + magnitude) + SUM_MARGIN,
-        LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot + SUM_MARGIN,
-        math.sqrt(2 * n_features) * slot + SUM_MARGIN,
+        LARGEST_FACTOR * (HONEST_POWER * (n_coordinates + 1) + magnitude) + SUM_MARGIN,
+        n_turns * turn + SUM_MARGIN,
+        math.sqrt(2 * n_coordinates) * slot + SUM_MARGIN,
     )
 
 

@@ -12,6 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
+
 SQUARINGS = 9
 """Levels of the power; the smallest parameter set of any study has as many."""
 
@@ -56,26 +58,32 @@ _FACTOR_RMS = math.sqrt(
 )
 
 
-def error_stds(n_blocks: int, slots: int, n_features: int) -> NDArray[np.float64]:
+def error_stds(
+    n_blocks: int, slots: int, n_features: int, columns: ColumnLayout = NO_COLUMNS
+) -> NDArray[np.float64]:
     """Standard deviation that encryption alone gives the three sums of an honest party. Any node.
 
     Args:
         n_blocks: of the party.
         slots: of a block, N/2.
         n_features: d.
+        columns: profile columns; a numeric one is tested as a feature is, a label as presence is.
 
     Returns:
         Shape (3,): bounds, presence, padding.
     """
     fresh = _slot_error(slots)
     n = n_blocks * slots
-    bounds = HONEST_POWER * POWER * fresh * math.sqrt(2.0 * n * n_features)
+    n_coordinates = n_features + columns.n_numeric
+    bounds = HONEST_POWER * POWER * fresh * math.sqrt(2.0 * n * n_coordinates)
     slot = AMPLIFICATION * fresh * math.sqrt(2.0) * _FACTOR_RMS
     imaginary = IMAGINARY_AMPLIFICATION * fresh * _FACTOR_RMS
-    presence = slot * math.sqrt(n)
-    # Of x in empty slots, of p·x in full ones, and of the imaginary part in all.
-    padding = math.hypot(slot, imaginary) * math.sqrt(n * n_features)
-    return np.array([bounds, presence, padding])
+    presence = slot * math.sqrt(n * (1 + columns.n_labels))
+    # Of x in empty slots, of p·x in full ones, and of the imaginary part in all; and of the sums
+    # of labels, less presence.
+    padding = math.hypot(slot, imaginary) * math.sqrt(n * n_coordinates)
+    labels = slot * math.sqrt(n * (columns.n_labels + len(columns.groups)))
+    return np.array([bounds, presence, math.hypot(padding, labels)])
 
 
 def _slot_error(slots: int) -> float:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar
 
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
+
 RoundKind = Literal["admission", "moments", "scout", "appraisal", "lloyd", "profile"]
 
 SCOUT_KINDS: tuple[RoundKind, ...] = ("scout", "appraisal")
@@ -75,7 +77,11 @@ def block_groups(n_blocks: int) -> list[range]:
 
 
 def sums_shape(
-    kind: RoundKind, n_clusters: int, n_features: int, n_parties: int = 0
+    kind: RoundKind,
+    n_clusters: int,
+    n_features: int,
+    n_parties: int = 0,
+    columns: ColumnLayout = NO_COLUMNS,
 ) -> tuple[int, ...]:
     """Shape of a round's sums, in the row-major order in which they are released. Any node.
 
@@ -83,11 +89,14 @@ def sums_shape(
         admission: (n_parties, 3), columns as in :data:`ADMISSION_RULES`.
         moments: (1 + d + d(d+1)/2,): Σp, Σx_j, Σx_j·x_l for j ≤ l.
         lloyd and scout: (k, d + 1): Σw·x_j, then Σw·p.
-        profile and appraisal: (k, 2d + 1): Σw·x_j, Σw·p, Σw·x_j².
+        appraisal: (k, 2d + 1): Σw·x_j, Σw·p, Σw·x_j².
+        profile: (k, 2d + 1 + c): as the appraisal, then those of the c sums of profile columns, as
+            :func:`mpcseg.reference.columns.column_sums` has them.
     """
     d = n_features
     if kind == "admission":
         return (n_parties, len(ADMISSION_RULES))
     if kind == "moments":
         return (1 + d + d * (d + 1) // 2,)
-    return (n_clusters, 2 * d + 1 if kind in SQUARE_KINDS else d + 1)
+    n_columns = 2 * d + 1 if kind in SQUARE_KINDS else d + 1
+    return (n_clusters, n_columns + columns.n_sums if kind == "profile" else n_columns)

@@ -16,6 +16,7 @@ from mpcseg.report.files import jsonable, rounded, rounded_rows, write_json, wri
 from mpcseg.report.model import FeatureSummary, HiddenSegments, Segment, SegmentTable
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.figures import Quality
+from mpcseg.study.joint import JointMoments
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.results import PrivacySpent
 from mpcseg.study.spec import StudySpec
@@ -45,6 +46,8 @@ def segments_document(table: SegmentTable) -> dict[str, Any]:
                         "high": _finite(summary.high),
                         "deviation": summary.deviation,
                         "noise": summary.noise,
+                        "spread": summary.spread,
+                        "deviation_noise": summary.deviation_noise,
                     }
                     for summary in segment.features
                 },
@@ -56,6 +59,7 @@ def segments_document(table: SegmentTable) -> dict[str, Any]:
         "hidden": {"n_segments": table.hidden.n_segments, "reason": table.hidden.reason},
         "privacy": jsonable(table.privacy),
         "quality": jsonable(table.quality),
+        "moments": jsonable(table.moments),
     }
 
 
@@ -77,6 +81,7 @@ def read_segments_json(path: Path) -> SegmentTable:
     try:
         document = json.loads(read_bytes(path, "the segment table"))
         privacy, quality = document["privacy"], document["quality"]
+        moments = document["moments"]
         if quality is not None:
             quality = Quality(**{**quality, "notes": tuple(quality["notes"])})
         return SegmentTable(
@@ -87,6 +92,7 @@ def read_segments_json(path: Path) -> SegmentTable:
             HiddenSegments(**document["hidden"]),
             None if privacy is None else PrivacySpent(**privacy),
             quality,
+            moments and JointMoments(**{name: tuple(moments[name]) for name in moments}),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} is not a segment table", "Take one that mpcseg wrote.") from None
@@ -104,6 +110,8 @@ def _segment(entry: dict[str, Any]) -> Segment:
             high=number(values["high"]),
             deviation=number(values["deviation"]),
             noise=values["noise"],
+            spread=values["spread"],
+            deviation_noise=values["deviation_noise"],
         )
         for name, values in entry["features"].items()
     )
@@ -177,7 +185,7 @@ def result_document(spec: StudySpec, result: StudyResult) -> dict[str, Any]:
         "study_digest": spec.digest,
         "feature_names": list(spec.feature_names),
         "n_records": result.n_records,
-        "n_clusters": spec.n_clusters,
+        "n_clusters": len(result.cluster_centers),
         "n_rounds": result.n_iter,
         "converged": result.converged,
         "inertia": rounded(result.inertia),

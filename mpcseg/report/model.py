@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mpcseg.errors import AgreementError
 from mpcseg.study.figures import FeatureFigures, Quality, SegmentFigures
+from mpcseg.study.joint import JointMoments
 from mpcseg.study.results import PrivacySpent, Results
 
 # In standard deviations of all records: below the first, a segment does not stand out in a
@@ -32,6 +33,10 @@ class FeatureSummary:
         deviation: the segment's mean minus that of all records, in standard deviations of all
             records, after the transform.
         noise: standard deviation of the noise in ``centre``; None without noise.
+        spread: the segment's standard deviation, in those of all records, after the transform;
+            None for an empty segment, and where segments are hidden.
+        deviation_noise: standard deviation of the noise in ``deviation``; None without noise, and
+            where segments are hidden.
     """
 
     feature: str
@@ -40,6 +45,8 @@ class FeatureSummary:
     high: float
     deviation: float
     noise: float | None = None
+    spread: float | None = None
+    deviation_noise: float | None = None
 
     @property
     def remark(self) -> str:
@@ -109,6 +116,7 @@ class SegmentTable:
         hidden: those that are not shown.
         privacy: what was spent of the privacy budget; None if it is not told.
         quality: how good the segments are; None if it is not told.
+        moments: of all customers together; None if they are not told.
     """
 
     study: str
@@ -118,6 +126,7 @@ class SegmentTable:
     hidden: HiddenSegments = HiddenSegments()
     privacy: PrivacySpent | None = None
     quality: Quality | None = None
+    moments: JointMoments | None = None
 
     @property
     def is_noised(self) -> bool:
@@ -148,6 +157,7 @@ def segment_table(results: Results) -> SegmentTable:
         hidden=HiddenSegments(report.n_hidden, report.hidden_reason),
         privacy=results.privacy,
         quality=report.quality,
+        moments=report.moments,
     )
 
 
@@ -173,4 +183,6 @@ def _summary(name: str, figures: FeatureFigures) -> FeatureSummary:
         high=math.nan if figures.high is None else figures.high,
         deviation=figures.deviation,
         noise=figures.noise,
+        spread=figures.spread,
+        deviation_noise=figures.deviation_noise,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpcseg.study.card import PublicCard
+from mpcseg.study.card import PublicCard, spoken
+from mpcseg.study.cluster_range import clusters_in_words
 from mpcseg.study.spec import StudySpec
 
 
@@ -31,3 +32,60 @@ def received(spec: StudySpec, card: PublicCard) -> Iterator[str]:
 def exact(number: float) -> str:
     """A number with all its digits: what is signed must be what was seen."""
     return f"{number:,.0f}" if float(number).is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def terms(spec: StudySpec) -> tuple[tuple[str, str], ...]:
+    """The terms beside organisations and features, each with its name."""
+    release = spec.release
+    return (
+        ("purpose", spec.purpose),
+        ("legal basis", spec.legal_basis),
+        ("segments", f"{clusters_in_words(spec.n_clusters)}, in {spec.n_rounds} rounds at most"),
+        ("consent", _consent(spec)),
+        ("privacy", _privacy(spec)),
+        ("shown", f"segments of {release.smallest_segment:,} customers and more, "
+                  f"{release.significant_digits} significant digits"),
+        ("sizes", _party_shares(spec)),
+        ("fairness", f"a group under {exact(spec.fairness.threshold)} of its share of everybody "
+                     "is under-represented, in protected columns"),
+        ("radius", _radius(spec)),
+        ("kept", f"for {exact(spec.retention_days)} days by the compute node"),
+        ("last day", f"{spec.expires} (UTC)"),
+        ("parameter set", spec.parameter_set),
+        ("seed", str(spec.seed)),
+        ("follows", _former(spec)),
+    )  # fmt: skip
+
+
+def _consent(spec: StudySpec) -> str:
+    if spec.consent is None:
+        return "every record in the parties' tables takes part"
+    return f"only records with '{spec.consent.value}' in the column '{spec.consent.column}'"
+
+
+def _radius(spec: StudySpec) -> str:
+    if spec.radius is None:
+        return "records are clipped by the features' bounds alone"
+    return f"scaled records are clipped to an L2 norm of {exact(spec.radius)}"
+
+
+def _privacy(spec: StudySpec) -> str:
+    privacy = spec.privacy
+    if isinstance(privacy.epsilon, str):
+        return f"NO NOISE. {privacy.acknowledgement}"
+    return f"noise, epsilon {exact(privacy.epsilon)} and delta {privacy.delta!r} for everything"
+
+
+def _party_shares(spec: StudySpec) -> str:
+    if spec.party_shares:
+        return "SIZES BY PARTY are told to everybody who receives the report"
+    return "of all parties together only"
+
+
+def _former(spec: StudySpec) -> str:
+    if spec.former is None:
+        return "no other study: starting centroids come from the joint moments"
+    return (
+        "starts from the released centroids of the study with the digest "
+        f"{spec.former}, to read out: {spoken(spec.former)}"
+    )

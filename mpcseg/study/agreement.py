@@ -8,24 +8,26 @@ Ed25519 key; nodes run a study only with all the signatures. Before it is signed
 
 from __future__ import annotations
 
-import base64
 import datetime
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import rfc8785
 
 from mpcseg.durable import write_whole
-from mpcseg.errors import AgreementError, ConfigError, ExpiredError, MpcsegError, SignatureError
-from mpcseg.study.card import NODE_NAME, PublicCard, to_text, verify_signature
-from mpcseg.study.certificate import load_certificate, verify_certificate
+from mpcseg.errors import (
+    AgreementError,
+    CertificateEndedError,
+    ConfigError,
+    ExpiredError,
+    MpcsegError,
+    SignatureError,
+)
+from mpcseg.study.card import PublicCard, verify_signature
+from mpcseg.study.certificate import load_certificate, verify_kind, verify_valid
 from mpcseg.study.documents import check, read_bytes
 from mpcseg.study.draft import load_draft
 from mpcseg.study.identity import Identity
+from mpcseg.study.signed_file import file_bytes, parts_of
 from mpcseg.study.spec import StudySpec, from_document
 
 AGREEMENT_SUFFIX = ".agreement"
@@ -69,8 +71,7 @@ class Agreement:
     @property
     def canonical(self) -> bytes:
         """The agreement file's bytes."""
-        signatures = {name: to_text(raw) for name, raw in self.signatures.items()}
-        return rfc8785.dumps({"agreement": self.spec.document, "signatures": signatures})
+        return file_bytes("agreement", self.spec.document, self.signatures)
 
     def signed_by(self, identity: Identity) -> Agreement:
         """The same agreement with one more signature.
@@ -90,7 +91,8 @@ class Agreement:
 
         Raises:
             SignatureError: a signature is missing, foreign or wrong.
-            AgreementError: a certificate is not acceptable, or not valid now.
+            AgreementError: a certificate is not acceptable.
+            CertificateEndedError: a certificate is not valid now, and no renewal has replaced it.
             ExpiredError: the last day is over.
         """
         for one in self.checks(today):
@@ -102,7 +104,8 @@ class Agreement:
 
         1. Nobody has signed who is not an organisation of the study.
         2. Every organisation has signed, over the digest of exactly these terms.
-        3. Every organisation's certificate is of the kind that nodes have, and valid now.
+        3. Every organisation's certificate, its last one where it was renewed, is of the kind that
+           nodes have, and valid now.
         4. The last day is not over.
 
         Args:
@@ -110,17 +113,17 @@ class Agreement:
         """
         organisations = self.spec.organisations
         names = ", ".join(card.name for card in organisations)
-        yield _check("organisations", names, self._verify_no_stranger)  # 1
+        yield checked("organisations", names, self._verify_no_stranger)  # 1
         for card in organisations:  # 2
             what, evidence = f"signature of {card.name}", f"Ed25519, card {card.spoken}"
-            yield _check(what, evidence, self._verify_signature, card)
+            yield checked(what, evidence, self._verify_signature, card)
         if today is None:
             return
-        for card in organisations:  # 3
+        for card in (self.spec.current_card(card.name) for card in organisations):  # 3
             what, evidence = f"certificate of {card.name}", f"valid until {_end(card)}"
-            yield _check(what, evidence, _verify_certificate, card)
+            yield checked(what, evidence, _verify_certificate, card)
         evidence = f"{self.spec.expires}; today is {today} (UTC)"
-        yield _check("last day", evidence, self._verify_not_over, today)  # 4
+        yield checked("last day", evidence, self._verify_not_over, today)  # 4
 
     def verify_signable(self, today: datetime.date) -> None:
         """Check that nothing but signatures is missing, before another one is added.
@@ -173,7 +176,15 @@ class Agreement:
             )
 
 
-def _check(what: str, evidence: str, verify: Callable[..., None], *arguments: object) -> Check:
+def checked(what: str, evidence: str, verify: Callable[..., None], *arguments: object) -> Check:
+    """Make a check.
+
+    Args:
+        what: is checked.
+        evidence: that is looked at.
+        verify: raises what is wrong.
+        arguments: of it.
+    """
     try:
         verify(*arguments)
     except MpcsegError as error:
@@ -186,12 +197,17 @@ def _end(card: PublicCard) -> datetime.date:
 
 
 def _verify_certificate(card: PublicCard) -> None:
+    what = f"the certificate of '{card.name}'"
     try:
-        verify_certificate(card.certificate_pem, f"the certificate of '{card.name}'")
+        verify_kind(card.certificate_pem, what)
     except ConfigError as error:
         raise AgreementError(
             error.message, f"Agree on a new study with a new card of '{card.name}'. {error.hint}"
         ) from None
+    try:
+        verify_valid(card.certificate_pem, what)
+    except ConfigError as error:
+        raise CertificateEndedError(error.message, error.hint) from None
 
 
 def verify_member(spec: StudySpec, identity: Identity) -> None:
@@ -203,18 +219,25 @@ def verify_member(spec: StudySpec, identity: Identity) -> None:
     Raises:
         SignatureError: the organisation is not in the study, or with another card.
     """
-    known = {card.name: card for card in spec.organisations}.get(identity.name)
-    if known is None:
+    if identity.name not in {card.name for card in spec.organisations}:
         raise SignatureError(
             f"'{identity.name}' is not an organisation of the study '{spec.name}'",
             "Use the identity whose card is in the study.",
         )
-    if known != identity.card:
+    cards = [*spec.cards_of(identity.name).values()]
+    if identity.card in cards[:-1]:
+        raise SignatureError(
+            f"the certificate of '{identity.name}' was renewed in the study '{spec.name}', and "
+            "this identity has an older one",
+            "Use the folder that `mpcseg identity renew` made.",
+        )
+    if cards[-1] != identity.card:
         raise SignatureError(
             f"the card of '{identity.name}' in the study '{spec.name}' is not that of this "
             "identity",
             "Compare the two with `mpcseg identity show` and `mpcseg study show`; use the identity "
-            "whose card is in the study, or agree on a new one.",
+            "whose card is in the study, or agree on a new one. Was its certificate renewed? Then "
+            "give the renewal that everybody has signed: --renewal FILE",
         )
 
 
@@ -273,12 +296,8 @@ def parse_agreement(content: bytes, what: str) -> Agreement:
             "A draft (TOML) becomes one by: mpcseg study sign DRAFT.toml --identity FOLDER",
         )
     try:  # 1
-        data = json.loads(
-            content.decode("utf-8"),
-            object_pairs_hook=_without_repeats,
-            parse_constant=_no_such_number,
-        )
-        terms, signatures = _parts(data)
+        document, signatures = parts_of(content, "agreement")
+        terms = from_document(document)
     except (ValueError, RecursionError) as error:
         # Python's own words on JSON are of no use to a reader here.
         reason = error if type(error) is ValueError else "not valid JSON"
@@ -340,34 +359,6 @@ def write_agreement(agreement: Agreement, path: Path) -> None:
 def utc_today() -> datetime.date:
     """The date by which agreements expire, the same everywhere."""
     return datetime.datetime.now(datetime.UTC).date()
-
-
-def _parts(data: object) -> tuple[dict[str, Any], dict[str, bytes]]:
-    if not (isinstance(data, dict) and data.keys() == {"agreement", "signatures"}):
-        raise ValueError("it must hold an agreement and signatures, and nothing else")
-    terms, signatures = data["agreement"], data["signatures"]
-    if not (isinstance(terms, dict) and isinstance(signatures, dict)):
-        raise ValueError("its agreement or its signatures are not an object")
-    if not all(re.fullmatch(NODE_NAME.strip("^$"), name) for name in signatures):
-        raise ValueError("a signature is in no possible name")
-    if not all(isinstance(text, str) for text in signatures.values()):
-        raise ValueError("a signature is not a text")
-    try:
-        raw = {name: base64.b64decode(text, validate=True) for name, text in signatures.items()}
-    except ValueError:
-        raise ValueError("a signature is not base64 text") from None
-    return from_document(terms), raw
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice")
-    return made
-
-
-def _no_such_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number of JSON")
 
 
 _ASK_AGAIN = "Ask the others for the file again, and compare its digest with them by telephone."

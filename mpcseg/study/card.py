@@ -32,7 +32,8 @@ from mpcseg.study.certificate import (
     certificate_fingerprint,
     certificate_name,
     load_certificate,
-    verify_certificate,
+    verify_kind,
+    verify_valid,
 )
 from mpcseg.study.documents import check, read_toml
 from mpcseg.study.sealing import verify_sealing_key
@@ -243,7 +244,7 @@ class _CardFile(PublicCard):
     signature: Key
 
 
-def load_card(path: Path) -> PublicCard:
+def load_card(path: Path, *, may_have_ended: bool = False) -> PublicCard:
     """Read and check a card file; run by whoever was sent one.
 
     1. The file is small and has the fields of a card.
@@ -254,6 +255,7 @@ def load_card(path: Path) -> PublicCard:
 
     Args:
         path: the card file (TOML).
+        may_have_ended: take a card whose certificate is not valid any more.
 
     Raises:
         ConfigError: absent, unreadable, not a card, or the certificate is not acceptable.
@@ -265,7 +267,9 @@ def load_card(path: Path) -> PublicCard:
         raise ConfigError(f"{what} is not a card of this version", _NO_CARD)
     text = data.get("certificate")
     if isinstance(text, str):  # 2; before the rest, for it says best what is wrong
-        verify_certificate(text.encode(), f"{what}: its certificate")
+        verify_kind(text.encode(), f"{what}: its certificate")
+        if not may_have_ended:
+            verify_valid(text.encode(), f"{what}: its certificate")
     read = check(_CardFile, data, what, hint=_NO_CARD)
     card = PublicCard.model_validate(read.model_dump(exclude={"signature"}))
     try:

@@ -16,7 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mpcseg.errors import MissingValueError, NotANumberError, UnreadableTableError
+from mpcseg.errors import (
+    MissingValueError,
+    NotANumberError,
+    TransformDomainError,
+    UnreadableTableError,
+)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -113,6 +118,23 @@ def finite_numbers(cells: Any, place: Place, column: str) -> npt.NDArray[np.floa
             "Drop these records or fill the cells in before the study.",
         )
     return values
+
+
+def verify_domain(
+    values: npt.NDArray[np.float64], transform: str, place: Place, column: str
+) -> None:
+    """Check that the agreed transform is defined for every value of a column.
+
+    Raises:
+        TransformDomainError: a value where it is not.
+    """
+    bad = values <= -1
+    if transform == "log1p" and bad.any():
+        raise TransformDomainError(
+            f"{place.table}: column '{column}' is -1 or less in {place.where(bad).text()}, where "
+            "log1p is not defined",
+            "Correct these records, or agree on transform 'identity' for this feature.",
+        )
 
 
 def texts(cells: Any) -> npt.NDArray[np.object_]:

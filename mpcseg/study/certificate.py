@@ -19,6 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mpcseg.errors import ConfigError
 
 MAKE_NEW = "Make a new identity with: mpcseg identity new"
+RENEW = (
+    "Its organisation renews it with `mpcseg identity renew`; for a study that has begun "
+    "everybody signs the new one: mpcseg study renewal new AGREEMENT --card NEW.card"
+)
 
 # The certificate must be valid already at a partner whose clock runs behind.
 _CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -55,6 +59,36 @@ def certificate_name(certificate_pem: bytes) -> str:
 def verify_certificate(certificate_pem: bytes, what: str) -> None:
     """Check that a certificate is of the kind that `new_identity` makes, and valid today.
 
+    Args:
+        certificate_pem: PEM text.
+        what: names it in the error ("the certificate of 'alder'").
+
+    Raises:
+        ConfigError: as `verify_kind` and `verify_valid`.
+    """
+    verify_kind(certificate_pem, what)
+    verify_valid(certificate_pem, what)
+
+
+def verify_valid(certificate_pem: bytes, what: str) -> None:
+    """Check that a certificate is valid today, whatever it is; arguments as `verify_certificate`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    certificate = load_certificate(certificate_pem, what)
+    now = datetime.datetime.now(datetime.UTC)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begin <= now <= end:
+        raise ConfigError(
+            f"{what} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d} only",
+            f"Check this machine's clock. {RENEW}",
+        )
+
+
+def verify_kind(certificate_pem: bytes, what: str) -> None:
+    """Check that a certificate is of the kind that `new_identity` makes, valid or over.
+
     TLS takes each certificate of a study as its own root. One that is an authority would let in
     whatever else its owner signs, and so would a second one in the same file, which no fingerprint
     shows.
@@ -64,8 +98,7 @@ def verify_certificate(certificate_pem: bytes, what: str) -> None:
         what: names it in the error ("the certificate of 'alder'").
 
     Raises:
-        ConfigError: not one certificate, an authority's, with a key that is not P-256, or not
-            valid today.
+        ConfigError: not one certificate, an authority's, or with a key that is not P-256.
     """
     certificate = load_certificate(certificate_pem, what)
     if certificate.public_bytes(serialization.Encoding.PEM) != certificate_pem:
@@ -77,13 +110,6 @@ def verify_certificate(certificate_pem: bytes, what: str) -> None:
         raise ConfigError(
             f"{what} may be an authority's: it does not say CA:FALSE, and could vouch for others",
             MAKE_NEW,
-        )
-    now = datetime.datetime.now(datetime.UTC)
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not begin <= now <= end:
-        raise ConfigError(
-            f"{what} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d} only",
-            f"Check this machine's clock. {MAKE_NEW}",
         )
 
 
@@ -123,6 +149,19 @@ def general_name(host: str) -> x509.GeneralName:
                 "Give it without a port, such as hub.example.org or 192.0.2.7.",
             ) from None
         return x509.DNSName(host)
+
+
+def hosts_of(certificate_pem: bytes) -> list[x509.GeneralName]:
+    """The hosts that a certificate names, in the form that `self_signed` takes.
+
+    Raises:
+        ConfigError: not a PEM certificate.
+    """
+    extensions = load_certificate(certificate_pem).extensions
+    try:
+        return list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
 
 
 def self_signed(

@@ -11,6 +11,7 @@ select rows and dropped (docs/protocol.md section 2). Callers do:
         radius=spec.l2_radius,
         columns=settings.columns,
         opt_out=settings.opt_out,
+        profile=spec.profile_columns,
     )
 
 and show `mpcseg.report.cohort.CohortView(cohort, spec.features)` to the party alone.
@@ -26,9 +27,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpcseg.errors import TransformDomainError
-from mpcseg.study.cells import Place, finite_numbers, records_text
+from mpcseg.study.cells import finite_numbers, records_text, verify_domain
+from mpcseg.study.column_values import column_vectors
 from mpcseg.study.columns import agreed_columns
+from mpcseg.study.profile_columns import ProfileColumn
 from mpcseg.study.selection import Kept, Selection, load_opt_out
 from mpcseg.study.spec import Consent, FeatureSpec
 from mpcseg.study.table import TableSource, read_cells
@@ -66,6 +68,7 @@ class Cohort:
         n_opted_out: of the others, rows on the party's opt-out list.
         n_shortened: records that were longer than the agreed radius.
         ranges: per feature, how the values are spread; for the party's own screen.
+        columns: vectors of the profile columns, shape (n, v); None where none are agreed.
     """
 
     records: Array = field(repr=False)
@@ -77,6 +80,7 @@ class Cohort:
     n_opted_out: int = 0
     n_shortened: int = 0
     ranges: tuple[FeatureRange, ...] = field(default=(), repr=False)
+    columns: Array | None = field(default=None, repr=False)
 
     @property
     def n_records(self) -> int:
@@ -116,6 +120,7 @@ def load_cohort(
     radius: float | None,
     columns: Mapping[str, str] | None = None,
     opt_out: Path | None = None,
+    profile: Sequence[ProfileColumn] = (),
 ) -> Cohort:
     """Read a party's table, leave out who does not take part, and scale the rest as agreed.
 
@@ -127,6 +132,7 @@ def load_cohort(
         radius: the agreed L2 radius; None for sqrt(d), which shortens nothing.
         columns: agreed name to the party's own column name, where the two differ.
         opt_out: a list of identifiers to leave out (`load_opt_out`).
+        profile: the agreed profile columns.
 
     Raises:
         ConfigError: ``columns`` names something unknown, one column is used twice, or there is an
@@ -134,20 +140,23 @@ def load_cohort(
         EmptyTableError: no rows, or none that takes part.
         DuplicateIdError: an identifier that stands twice, with different values.
         TransformDomainError: a value where log1p is not defined.
+        UnlistedValueError: a category's value that is not agreed.
         DataError: what `mpcseg.study.table.open_chunks` and the checks of cells raise.
     """
-    used = agreed_columns(features, consent, source.id_column, columns or {})
+    used = agreed_columns(features, consent, source.id_column, columns or {}, profile)
     selection = Selection(source, used, consent, load_opt_out(opt_out, source.id_column))
     kept = selection.keep(read_cells(source, used.wanted))
     selection.verify_not_empty()
     values = agreed_values(kept, used.features, features)
     scaled = scale_records(values, features, radius)
+    beside = column_vectors(kept, used.profile, profile) if profile else None
     return Cohort(
         records=scaled.records,
         n_clipped=scaled.n_clipped,
         warnings=(
             *selection.warnings(),
             *_clipping_warnings(scaled, used.features, features, source, radius),
+            *(beside.warnings if beside else ()),
         ),
         n_read=selection.n_read,
         n_duplicates=selection.n_duplicates,
@@ -158,6 +167,7 @@ def load_cohort(
             FeatureRange(float(column.min()), float(column.mean()), float(column.max()))
             for column in values.T
         ),
+        columns=beside.vectors if beside else None,
     )
 
 
@@ -181,7 +191,7 @@ def agreed_values(kept: Kept, columns: Sequence[str], features: Sequence[Feature
     for index, (feature, column) in enumerate(zip(features, columns, strict=True)):
         cells = kept.cells.column(column).combine_chunks()
         values[:, index] = finite_numbers(cells, kept.place, column)
-        _verify_domain(values[:, index], feature, kept.place, column)
+        verify_domain(values[:, index], feature.transform, kept.place, column)
     return values
 
 
@@ -239,13 +249,3 @@ def _clipping_warnings(
             f"agreed radius {radius or math.sqrt(len(features)):g} and are shortened to it."
         )
     return found
-
-
-def _verify_domain(values: Array, feature: FeatureSpec, place: Place, column: str) -> None:
-    bad = values <= -1
-    if feature.transform == "log1p" and bad.any():
-        raise TransformDomainError(
-            f"{place.table}: column '{column}' is -1 or less in {place.where(bad).text()}, where "
-            "log1p is not defined",
-            "Correct these records, or agree on transform 'identity' for this feature.",
-        )

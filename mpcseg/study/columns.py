@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mpcseg.errors import ConfigError, MissingColumnError, UnreadableTableError
+from mpcseg.study.profile_columns import ProfileColumn
 from mpcseg.study.spec import Consent, FeatureSpec
 
 
@@ -18,11 +19,13 @@ class AgreedColumns:
         features: one for each agreed feature, in order.
         identifier: the identifiers, or None.
         consent: the column that says who consents, or None where the agreement asks for none.
+        profile: one for each agreed profile column, in order.
     """
 
     features: tuple[str, ...]
     identifier: str | None
     consent: str | None
+    profile: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> list[str]:
@@ -31,6 +34,7 @@ class AgreedColumns:
             *([self.identifier] if self.identifier else []),
             *self.features,
             *([self.consent] if self.consent else []),
+            *self.profile,
         ]
 
 
@@ -39,6 +43,7 @@ def agreed_columns(
     consent: Consent | None,
     id_column: str | None,
     columns: Mapping[str, str],
+    profile: Sequence[ProfileColumn] = (),
 ) -> AgreedColumns:
     """Find the party's column for everything that was agreed.
 
@@ -46,13 +51,15 @@ def agreed_columns(
         features: the agreed features.
         consent: the agreed consent, or None.
         id_column: the party's identifiers, or None.
-        columns: agreed name (a feature's, or the consent column's) to the party's own column
-            name, where the two differ.
+        columns: agreed name (a feature's, a profile column's, or the consent column's) to the
+            party's own column name, where the two differ.
+        profile: the agreed profile columns.
 
     Raises:
         ConfigError: ``columns`` names something that was not agreed, or one column is used twice.
     """
-    agreed = [feature.name for feature in features] + ([consent.column] if consent else [])
+    agreed = [column.name for column in (*features, *profile)]
+    agreed += [consent.column] if consent else []
     unknown = sorted(set(columns) - set(agreed))
     if unknown:
         raise ConfigError(
@@ -63,6 +70,7 @@ def agreed_columns(
         tuple(columns.get(feature.name, feature.name) for feature in features),
         id_column,
         columns.get(consent.column, consent.column) if consent else None,
+        tuple(columns.get(column.name, column.name) for column in profile),
     )
     repeated = next((name for name in used.wanted if used.wanted.count(name) > 1), None)
     if repeated is not None:

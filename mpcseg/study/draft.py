@@ -16,8 +16,19 @@ from typing import Any
 
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import load_card
+from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.documents import check, read_toml
-from mpcseg.study.spec import NO_NOISE_SENTENCE, ClusterRange, StudySpec
+from mpcseg.study.draft_template import (
+    CATEGORY,
+    DRAFT,
+    FEATURE,
+    NO_COLUMNS,
+    NUMERIC,
+    PARTY,
+)
+from mpcseg.study.follows import verify_follows
+from mpcseg.study.profile_columns import NumericColumn, ProfileColumn
+from mpcseg.study.spec import NO_NOISE_SENTENCE, StudySpec
 
 DEFAULT_DAYS = 90
 
@@ -60,6 +71,9 @@ class Draft:
     n_clusters: int | ClusterRange = 4
     n_rounds: int = 8
     features: Sequence[DraftFeature] = EXAMPLE_FEATURES
+    profile_columns: Sequence[ProfileColumn] = ()
+    party_shares: bool = False
+    fairness_threshold: float = 0.8
     radius: float | None = None
     consent: tuple[str, str] | None = None
     epsilon: float | str = 1.0
@@ -73,6 +87,7 @@ class Draft:
     expires: datetime.date | None = None
     parameter_set: str = "planned"
     seed: int = 0
+    former: str | None = None
 
 
 def load_draft(path: Path) -> StudySpec:
@@ -118,12 +133,13 @@ def draft_terms(data: dict[str, Any], path: Path, *, hint: str = "") -> StudySpe
     return check(StudySpec, data, what, hint=hint)
 
 
-def write_draft(draft: Draft, path: Path) -> StudySpec:
+def write_draft(draft: Draft, path: Path, former: StudySpec | None = None) -> StudySpec:
     """Write a draft, once it is sure that it can be signed as it is.
 
     Args:
         draft: what goes into it.
         path: the file, which must not exist yet.
+        former: the study that it follows, where it follows one.
 
     Returns:
         The terms as they would be signed.
@@ -132,6 +148,7 @@ def write_draft(draft: Draft, path: Path) -> StudySpec:
         ConfigError: a card is absent or unreadable, a field is impossible, or the file exists
             already or cannot be written.
         SignatureError: a card is not signed by its own key.
+        AgreementError: it cannot start from the former study's centroids.
     """
     if not path.parent.is_dir():
         raise ConfigError(
@@ -143,6 +160,8 @@ def write_draft(draft: Draft, path: Path) -> StudySpec:
     spec = draft_terms(tomllib.loads(text), path, hint=hint)
     if spec.expires < _today():
         raise ConfigError(f"the last day {spec.expires} is over already", "Change --expires.")
+    if former is not None:
+        verify_follows(spec, former)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -175,11 +194,11 @@ def draft_text(draft: Draft, folder: Path) -> str:
         )
     expires = draft.expires or _today() + datetime.timedelta(days=DEFAULT_DAYS)
     parties = "\n".join(
-        _PARTY.format(card=_path(card, folder), records=_most_records(draft.most_records.get(name)))
+        PARTY.format(card=_path(card, folder), records=_most_records(draft.most_records.get(name)))
         for name, card in zip(names, draft.parties, strict=True)
     )
     consent = draft.consent or ("may_be_used", "yes")
-    return _DRAFT.format(
+    return DRAFT.format(
         name=_text(draft.name),
         purpose=_text(draft.purpose),
         legal_basis=_text(draft.legal_basis),
@@ -187,10 +206,14 @@ def draft_text(draft: Draft, folder: Path) -> str:
         n_rounds=draft.n_rounds,
         seed=draft.seed,
         parameter_set=_text(draft.parameter_set),
+        former=f'former = "{draft.former}"' if draft.former else '# former = "<digest>"',
         expires=expires.isoformat(),
         retention_days=_number(draft.retention_days),
         radius="# radius = 1.5" if draft.radius is None else f"radius = {_number(draft.radius)}",
         features="\n".join(_feature(feature) for feature in draft.features),
+        columns=_columns(draft.profile_columns),
+        party_shares="true" if draft.party_shares else "false",
+        threshold=_number(draft.fairness_threshold),
         off="" if draft.consent else "# ",
         column=_text(consent[0]),
         value=_text(consent[1]),
@@ -247,7 +270,7 @@ def _path(card: Path, folder: Path) -> str:
 
 
 def _feature(feature: DraftFeature) -> str:
-    return _FEATURE.format(
+    return FEATURE.format(
         name=_text(feature.name),
         transform=_text(feature.transform),
         lower=_number(feature.lower),
@@ -255,121 +278,26 @@ def _feature(feature: DraftFeature) -> str:
     )
 
 
+def _columns(columns: Sequence[ProfileColumn]) -> str:
+    return "\n".join(map(_column, columns)) if columns else NO_COLUMNS
+
+
+def _column(column: ProfileColumn) -> str:
+    if isinstance(column, NumericColumn):
+        return NUMERIC.format(
+            name=_text(column.name),
+            transform=_text(column.transform),
+            lower=_number(column.lower),
+            upper=_number(column.upper),
+        )
+    return CATEGORY.format(
+        name=_text(column.name),
+        values=_texts(column.values),
+        other=_text(column.other),
+        unknown=_text(column.unknown),
+        protected="true" if column.protected else "false",
+    )
+
+
 def _most_records(number: int | None) -> str:
     return "# most_records = 5000" if number is None else f"most_records = {number}"
-
-
-_FEATURE = """\
-[[features]]
-name = {name}
-transform = {transform}
-lower = {lower}
-upper = {upper}
-"""
-
-_PARTY = """\
-[[parties]]
-card = {card}
-{records}
-"""
-
-_DRAFT = """\
-# The draft of a study agreement. Discuss and edit it; nobody has signed it yet. Then one
-# organisation freezes and signs it, and sends the file NAME.agreement round for the others to sign:
-#
-#     mpcseg study sign THIS_FILE --identity FOLDER
-#
-# Comments are not part of the agreement. Paths of cards count from this file's folder.
-
-name = {name}
-
-# What the segments are for, and why the customers' records may be used for it (such as consent, or
-# a legitimate interest, with where it is written down). Both are part of what is signed; one line
-# of plain text each.
-purpose = {purpose}
-legal_basis = {legal_basis}
-
-# How many segments to look for, and how many rounds at most: rounds end earlier once the segments
-# stand still. Each round spends privacy budget, so that more of them mean more noise in each.
-# n_clusters = {{ smallest = 3, largest = 7 }} has the study choose: it tries each number out first,
-# which takes rounds and three tenths of the privacy budget.
-n_clusters = {n_clusters}
-n_rounds = {n_rounds}
-
-# Of the starting centroids; the same seed starts in the same way.
-seed = {seed}
-
-# "planned" chooses the smallest parameter set with 128-bit security that carries the study;
-# `mpcseg plan --study THIS_FILE` shows it with its cost. A set can be fixed by name.
-parameter_set = {parameter_set}
-
-# The last day (UTC) on which the study may run, and for how many days the compute node keeps
-# anything once the last round is over.
-expires = {expires}
-retention_days = {retention_days}
-
-# How far out a record may lie once each feature is scaled to [-1, 1]: its L2 norm is clipped to
-# this. A smaller radius needs less noise, and pulls in whoever lies outside. Without it, records
-# are clipped by the features' bounds alone.
-{radius}
-
-# --- features ------------------------------------------------------------------------------
-# What is clustered on, in this order; no other column is read. Bounds are in original units and
-# are agreed on without looking at anybody's data: values outside are clipped, counted and warned
-# about. Bounds far wider than the data blur the segments, and noise with them. transform "log1p"
-# suits amounts and counts with a heavy tail; "identity" leaves values as they are.
-
-{features}
-# --- consent -------------------------------------------------------------------------------
-# Records whose column does not hold exactly this value, as text, take no part. Left out: every
-# record in a party's table takes part.
-
-{off}[consent]
-{off}column = {column}
-{off}value = {value}
-
-# --- privacy -------------------------------------------------------------------------------
-# The budget (differential privacy, for one record) of everything that the key node decrypts in all
-# rounds together. Smaller epsilon, more noise; `mpcseg plan` says what it will mean for the
-# expected number of records. delta should be well below one over the number of records.
-#
-# epsilon = "none" releases exact sums and must be acknowledged, word for word, by
-#     acknowledgement = "{sentence}"
-
-[privacy]
-epsilon = {epsilon}
-delta = {delta}
-acknowledgement = {acknowledgement}
-
-# --- release -------------------------------------------------------------------------------
-# What leaves the key node: segments of fewer customers than smallest_segment are not shown, and
-# every number is rounded to significant_digits (2 to 6). `report` names the organisations that
-# receive the segment report, `centroids` those that can label their own customers; an empty list
-# means nobody.
-
-[release]
-smallest_segment = {smallest_segment}
-significant_digits = {significant_digits}
-report = {report}
-centroids = {centroids}
-
-# --- organisations -------------------------------------------------------------------------
-# Each is known by the card that it made with `mpcseg identity new` and sent round. Compare the
-# fingerprints (`mpcseg identity show FILE.card`) by telephone before you sign.
-#
-# The compute node and the key node must be run by organisations that do not collude: together
-# they could decrypt every record. Two organisations are enough for a study: one runs the key node
-# and a party node, the other the compute node and a party node.
-
-[compute]
-card = {compute}
-
-[key]
-card = {key}
-
-# most_records is optional: how many records a party brings at most. Parties that say so, and fit,
-# share a block of ciphertexts (8192 records in the smaller parameter sets, 16384 in the larger),
-# and rounds get cheaper, for a block costs the same however full it is. A party without it fills
-# blocks of its own, and the compute node learns how many.
-
-{parties}"""

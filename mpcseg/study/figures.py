@@ -13,8 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mpcseg.privacy.release import Suppression, significant, suppression, whole
+from mpcseg.reference.quality import separation
+from mpcseg.study.column_figures import (
+    CategoryFigures,
+    NumericColumnFigures,
+    category_figures,
+    numeric_figures,
+)
+from mpcseg.study.joint import JointMoments, joint_moments, original
 from mpcseg.study.outcome import StudyResult
-from mpcseg.study.spec import FeatureSpec, StudySpec
+from mpcseg.study.spec import StudySpec
 
 Array = npt.NDArray[np.float64]
 
@@ -35,6 +43,10 @@ class FeatureFigures:
         deviation: the segment's mean minus that of all records, in standard deviations of all
             records, after the transform.
         noise: standard deviation of the noise in ``centre``; None without noise.
+        spread: the segment's standard deviation, in those of all records, after the transform;
+            None for an empty segment, and where segments are hidden.
+        deviation_noise: standard deviation of the noise in ``deviation``; None without noise, and
+            where segments are hidden.
     """
 
     centre: float
@@ -42,6 +54,8 @@ class FeatureFigures:
     high: float | None
     deviation: float
     noise: float | None
+    spread: float | None
+    deviation_noise: float | None
 
 
 @dataclass(frozen=True)
@@ -79,12 +93,19 @@ class Quality:
         converged: whether the centroids came to rest before the rounds ran out, or in a noised
             study moved by no more than their noise; likewise.
         notes: what was out of the ordinary.
+        explained: share of the variance that the segments explain, between 0 and 1; None where
+            segments are hidden, empty or drowned in noise (`mpcseg.reference.quality`).
+        calinski_harabasz: likewise; the larger the better.
+        davies_bouldin: likewise, with root mean square distances; the smaller the better.
     """
 
     inertia: float | None
     n_rounds: int | None
     converged: bool | None
     notes: tuple[str, ...]
+    explained: float | None = None
+    calinski_harabasz: float | None = None
+    davies_bouldin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,12 @@ class Report:
         n_hidden: how many are not.
         hidden_reason: why, in words; empty when none is.
         quality: of the segmentation.
+        numeric_columns: of the profile columns, in the study's order.
+        categories: likewise; sizes by party are the last, where they are told.
+        fairness_threshold: part of a group's share of everybody under which its share in a segment
+            is under-represented; for the categories that are protected.
+        moments: of all customers together; None where segments are hidden, for the spreads of the
+            hidden ones would follow.
     """
 
     n_records: int | None
@@ -104,6 +131,10 @@ class Report:
     n_hidden: int
     hidden_reason: str
     quality: Quality
+    moments: JointMoments | None = None
+    numeric_columns: tuple[NumericColumnFigures, ...] = ()
+    categories: tuple[CategoryFigures, ...] = ()
+    fairness_threshold: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -158,7 +189,7 @@ def report_of(spec: StudySpec, result: StudyResult) -> Report:
     decided = shown_segments(spec, result)
     n_records = whole(result.n_records, digits)
     segments = tuple(
-        _segment(spec, result, number, cluster, n_records)
+        _segment(spec, result, number, cluster, n_records, tells_spreads=not decided.hidden)
         for number, cluster in enumerate(decided.shown, start=1)
     )
     return Report(
@@ -166,7 +197,11 @@ def report_of(spec: StudySpec, result: StudyResult) -> Report:
         segments=segments,
         n_hidden=len(decided.hidden),
         hidden_reason=decided.reason,
-        quality=_quality(result, decided, digits),
+        numeric_columns=numeric_figures(spec, result, decided),
+        categories=category_figures(spec, result, decided),
+        fairness_threshold=spec.fairness.threshold,
+        quality=_quality(spec, result, decided),
+        moments=None if decided.hidden else joint_moments(spec, result),
     )
 
 
@@ -199,11 +234,15 @@ def _empty(result: StudyResult) -> npt.NDArray[np.bool_]:
 
 
 def _segment(
-    spec: StudySpec, result: StudyResult, number: int, cluster: int, n_records: int
+    spec: StudySpec,
+    result: StudyResult,
+    number: int,
+    cluster: int,
+    n_records: int,
+    *,
+    tells_spreads: bool,
 ) -> SegmentFigures:
     digits, is_noised = spec.release.significant_digits, spec.privacy.is_noised
-    deviations = np.sqrt(np.diag(result.feature_covariance))
-    offsets = (result.segment_means[cluster] - result.feature_means) / deviations
     is_empty = bool(_empty(result)[cluster])
     size = 0 if is_empty else whole(float(result.segment_sizes[cluster]), digits)
     return SegmentFigures(
@@ -214,51 +253,73 @@ def _segment(
         # Of the rounded numbers, so that it tells no more than they do.
         share=significant(min(size / n_records, 1.0), digits) if n_records else 0.0,
         features=tuple(
-            _feature(
-                feature,
-                float(result.segment_means[cluster, j]),
-                None if is_empty else float(result.segment_spreads[cluster, j]),
-                0.0 if is_empty else float(offsets[j]),
-                float(result.mean_stds[cluster, j]) if is_noised else None,
-                digits,
-            )
-            for j, feature in enumerate(spec.features)
+            _feature(spec, result, cluster, j, is_empty=is_empty, tells_spreads=tells_spreads)
+            for j in range(spec.n_features)
         ),
     )
 
 
 def _feature(
-    feature: FeatureSpec,
-    mean: float,
-    spread: float | None,
-    deviation: float,
-    noise: float | None,
-    digits: int,
+    spec: StudySpec,
+    result: StudyResult,
+    cluster: int,
+    j: int,
+    *,
+    is_empty: bool,
+    tells_spreads: bool,
 ) -> FeatureFigures:
-    """Scaled space to original units, rounded; noise can lead out of the bounds, but not here."""
+    """One feature of one segment: scaled space to original units, rounded."""
+    feature, digits = spec.features[j], spec.release.significant_digits
+    mean = float(result.segment_means[cluster, j])
+    spread = float(result.segment_spreads[cluster, j])
+    noise = float(result.mean_stds[cluster, j])
+    overall = float(np.sqrt(result.feature_covariance[j, j]))
+    deviation = 0.0 if is_empty else (mean - float(result.feature_means[j])) / overall
 
-    def original(scaled: float) -> float:
-        value = float(feature.unscale(min(max(scaled, -1.0), 1.0)))
-        return min(max(value, feature.lower), feature.upper)
+    def told(value: float, *, where: bool) -> float | None:
+        return significant(value, digits) if where else None
 
-    def between(low: float, high: float) -> float:
-        return (original(high) - original(low)) / 2
+    def at(scaled: float) -> float:
+        return original(feature, scaled)
 
+    is_noised = spec.privacy.is_noised
     return FeatureFigures(
-        centre=significant(original(mean), digits),
-        low=None if spread is None else significant(original(mean - spread), digits),
-        high=None if spread is None else significant(original(mean + spread), digits),
+        centre=significant(at(mean), digits),
+        low=told(at(mean - spread), where=not is_empty),
+        high=told(at(mean + spread), where=not is_empty),
         deviation=significant(deviation, digits),
-        noise=None if noise is None else significant(between(mean - noise, mean + noise), digits),
+        noise=told((at(mean + noise) - at(mean - noise)) / 2, where=is_noised),
+        spread=told(spread / overall, where=tells_spreads and not is_empty),
+        deviation_noise=told(noise / overall, where=tells_spreads and is_noised and not is_empty),
     )
 
 
-def _quality(result: StudyResult, decided: Suppression, digits: int) -> Quality:
-    notes = _notes(result, decided)
+def _quality(spec: StudySpec, result: StudyResult, decided: Suppression) -> Quality:
+    notes, digits = _notes(result, decided), spec.release.significant_digits
     if decided.hidden:
         return Quality(None, None, None, notes)
     inertia = significant(result.inertia, digits)
-    return Quality(inertia, result.n_iter, result.converged, notes)
+    found = None
+    if not _empty(result).any():
+        found = separation(
+            result.segment_sizes,
+            result.segment_means,
+            result.segment_spreads,
+            result.feature_means,
+            result.feature_weights,
+            result.mean_stds if spec.privacy.is_noised else None,
+        )
+    if found is None:
+        return Quality(inertia, result.n_iter, result.converged, notes)
+    return Quality(
+        inertia,
+        result.n_iter,
+        result.converged,
+        notes,
+        explained=significant(found.explained, digits),
+        calinski_harabasz=significant(found.calinski_harabasz, digits),
+        davies_bouldin=significant(found.davies_bouldin, digits),
+    )
 
 
 def _notes(result: StudyResult, decided: Suppression) -> tuple[str, ...]:

@@ -39,9 +39,12 @@ from mpcseg.study.certificate import (
     certificate_fingerprint,
     certificate_name,
     general_name,
+    hosts_of,
     load_certificate,
     self_signed,
     verify_certificate,
+    verify_kind,
+    verify_valid,
 )
 from mpcseg.study.documents import read_bytes
 
@@ -55,6 +58,7 @@ __all__ = [
     "is_locked",
     "load_identity",
     "new_identity",
+    "renew_identity",
     "verify_certificate",
 ]
 
@@ -168,11 +172,53 @@ def new_identity(
         ed25519.Ed25519PrivateKey.generate().private_bytes_raw(),
         sealing.new_sealing_key(),
     )
+    _save(identity, folder, passphrase)
+    return identity
+
+
+def renew_identity(
+    old: Identity,
+    folder: Path,
+    hosts: Sequence[str] | None = None,
+    *,
+    days: int = DEFAULT_DAYS,
+    passphrase: str | None = None,
+) -> Identity:
+    """Make a new certificate with a new TLS key for an identity, and save both as a whole new one.
+
+    Signing and sealing key stay, so that whatever was signed or sealed before still is. The folder
+    of the old identity is not touched: nodes run by it until they are started with the new one.
+
+    Args:
+        old: the identity; its certificate may have ended.
+        folder: another one than that of the old identity; otherwise as `new_identity`.
+        hosts: as `new_identity`; those of the old certificate where None.
+        days: how long the new certificate is valid.
+        passphrase: encrypts the private keys on disk.
+
+    Raises:
+        ConfigError: a host is impossible, or the folder holds an identity already.
+    """
+    kept = hosts_of(old.certificate_pem)
+    names = kept if hosts is None else [general_name(host) for host in hosts]
+    key = ec.generate_private_key(ec.SECP256R1())
+    identity = Identity(
+        old.name,
+        self_signed(old.name, key, names, days),
+        _pem(key, serialization.NoEncryption()),
+        old.private_signing_key,
+        old.private_sealing_key,
+    )
+    _save(identity, folder, passphrase)
+    return identity
+
+
+def _save(identity: Identity, folder: Path, passphrase: str | None) -> None:
     card = card_text(identity.card, identity.sign("card", identity.card.canonical))
     files = (
         (folder / PRIVATE_KEYS_FILE, _private_text(identity, passphrase), 0o600),
         (folder / CERTIFICATE_FILE, identity.certificate_pem, 0o644),
-        (card_path(folder, name), card.encode(), 0o644),
+        (card_path(folder, identity.name), card.encode(), 0o644),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,15 +237,17 @@ def new_identity(
             f"the identity cannot be saved in {folder}: {error.strerror or 'unknown reason'}",
             "Choose a folder that this user may write to.",
         ) from None
-    return identity
 
 
-def load_identity(folder: Path, passphrase: str | None = None) -> Identity:
+def load_identity(
+    folder: Path, passphrase: str | None = None, *, may_have_ended: bool = False
+) -> Identity:
     """Read and check an organisation's own identity.
 
     Args:
         folder: where `new_identity` saved it.
         passphrase: the one that it was saved with; not looked at where there was none.
+        may_have_ended: take a certificate that is not valid any more, to renew it.
 
     Raises:
         ConfigError: a file is absent or unreadable, others may read the private keys, the files do
@@ -211,9 +259,11 @@ def load_identity(folder: Path, passphrase: str | None = None) -> Identity:
     certificate = load_certificate(certificate_pem, f"the certificate {certificate_path}")
     content = _read_private(folder)
     tls, signing, kem, curve = _private_keys(folder / PRIVATE_KEYS_FILE, content, passphrase)
-    verify_certificate(certificate_pem, f"the certificate {certificate_path}")
+    verify_kind(certificate_pem, f"the certificate {certificate_path}")
+    if not may_have_ended:
+        verify_valid(certificate_pem, f"the certificate {certificate_path}")
     name = certificate_name(certificate_pem)
-    card = load_card(card_path(folder, name))
+    card = load_card(card_path(folder, name), may_have_ended=may_have_ended)
     identity = Identity(
         name,
         certificate_pem,

@@ -178,7 +178,10 @@ def label_customers(
         OutputError: the file exists, is of another kind or cannot be written.
         DataError: what `mpcseg.study.cohort.load_cohort` raises.
     """
-    used = agreed_columns(spec.features, spec.consent, source.id_column, columns or {})
+    # Profile columns have no part in labels: they are not read, whatever the table calls them.
+    beside = {column.name for column in spec.profile_columns}
+    names = {agreed: own for agreed, own in (columns or {}).items() if agreed not in beside}
+    used = agreed_columns(spec.features, spec.consent, source.id_column, names)
     if used.identifier is None:
         raise ConfigError(
             "labels need the customers' identifiers", "Name the table's column: id_column."

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mpcseg.reference.rounds import RoundKind
 from mpcseg.study.choice import Choice
+from mpcseg.study.column_estimates import ColumnEstimates
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,7 @@ class StudyResult:
             whether the last move of each is no more than its noise.
         history: one record per round, admission, moments and profile included.
         choice: how the number of clusters was chosen; None where it was agreed.
+        columns: of the profile columns; None where none are agreed.
     """
 
     cluster_centers: NDArray[np.float64]
@@ -101,3 +103,4 @@ class StudyResult:
     converged: bool
     history: tuple[RoundRecord, ...]
     choice: Choice | None = None
+    columns: ColumnEstimates | None = None

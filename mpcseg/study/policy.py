@@ -41,8 +41,10 @@ class Policy(BaseModel):
         largest_delta: its delta at most; a study without noise is refused as well.
         smallest_segment: segments with fewer customers must not be shown; the agreement's own
             limit must be at least this.
-        forbidden_columns: never used, neither as a feature nor for consent; upper and lower case
-            are the same.
+        forbidden_columns: never used, neither as a feature, nor as a profile column, nor for
+            consent; upper and lower case are the same.
+        allow_protected: whether profile columns may be marked as protected.
+        allow_party_shares: whether sizes of segments may be told by party.
         key_holders: who may run the key node: names, or fingerprints of cards (hex, or as they are
             read out).
         longest_retention_days: how long the compute node may keep anything.
@@ -55,6 +57,8 @@ class Policy(BaseModel):
     largest_delta: float | None = Field(default=None, gt=0)
     smallest_segment: int | None = Field(default=None, ge=1)
     forbidden_columns: tuple[Line, ...] = ()
+    allow_protected: bool = True
+    allow_party_shares: bool = True
     key_holders: tuple[Annotated[str, AfterValidator(_key_holder)], ...] | None = None
     longest_retention_days: float | None = Field(default=None, gt=0)
     most_significant_digits: int | None = Field(default=None, ge=1)
@@ -113,6 +117,11 @@ def _violations(policy: Policy, spec: StudySpec, columns: Mapping[str, str]) -> 
     for column in policy.forbidden_columns:
         if _folded(column) in used:
             yield f"forbidden_columns has '{column}', and it is agreed as {used[_folded(column)]}"
+    protected = [column.name for column in spec.categories if column.protected]
+    if protected and not policy.allow_protected:
+        yield f"allow_protected is false, and the column '{protected[0]}' is agreed as protected"
+    if spec.party_shares and not policy.allow_party_shares:
+        yield "allow_party_shares is false, and sizes by party are agreed"
     if policy.key_holders is not None and not _is_among(spec.key, policy.key_holders):
         yield (
             f"key_holders does not have '{spec.key.name}' (card {spec.key.spoken}), which is "
@@ -127,6 +136,7 @@ def _value(agreed: float | str) -> str:
 def _used_columns(spec: StudySpec, columns: Mapping[str, str]) -> dict[str, str]:
     """What each column is used as, under the agreed names and the party's own."""
     uses = {name: f"the feature '{name}'" for name in spec.feature_names}
+    uses |= {column.name: f"the profile column '{column.name}'" for column in spec.profile_columns}
     if spec.consent:
         uses[spec.consent.column] = "the consent column"
     own = {columns[name]: use for name, use in uses.items() if name in columns}

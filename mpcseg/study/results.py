@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
-from mpcseg.errors import AgreementError, SealError, SignatureError
+from mpcseg.errors import AgreementError, ConfigError, SealError, SignatureError
 from mpcseg.privacy.release import significant
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
+from mpcseg.study.column_shapes import columns_fit, longest_categories, longest_numeric
 from mpcseg.study.figures import (
     LARGEST_NOTES,
     NOTE_CHARACTERS,
@@ -37,6 +38,7 @@ from mpcseg.study.figures import (
     report_of,
 )
 from mpcseg.study.identity import Identity
+from mpcseg.study.joint import JointMoments
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.sealing import OVERHEAD_BYTES, seal
 from mpcseg.study.spec import StudySpec
@@ -44,7 +46,7 @@ from mpcseg.study.spec import StudySpec
 if TYPE_CHECKING:  # it loads OpenDP, which a recipient does not need
     from mpcseg.privacy.ledger import Ledger
 
-_FORMAT = "mpcseg results 1"
+_FORMAT = "mpcseg results 2"
 _PURPOSE = "results"
 _INFO = b"mpcseg results\0"
 _LENGTH_BYTES = 4
@@ -187,7 +189,7 @@ def seal_results(
     Raises:
         AgreementError: the identity is not that of the key node's organisation.
     """
-    if identity.card != spec.key.public:
+    if identity.card != spec.current_card(spec.key.name):
         raise AgreementError(
             f"'{identity.name}' does not run the key node of '{spec.name}' by this identity",
             "Results are signed with the identity whose card is in the agreement.",
@@ -242,6 +244,30 @@ def open_results(spec: StudySpec, identity: Identity, sealed: bytes) -> Results:
             "Somebody else made them. Do not use them, and tell the others.",
         ) from None
     return _read(spec, identity.name, document)  # 4
+
+
+def parse_results(content: bytes, what: str) -> Results:
+    """Read results that were opened earlier and kept as JSON; run by their recipient.
+
+    Nobody's signature is on them any more: they are as trustworthy as the place where they stood.
+
+    Args:
+        content: a file's content, of `Results.document`.
+        what: names it in the error.
+
+    Raises:
+        ConfigError: not opened results of this version.
+    """
+    try:
+        data = json.loads(content)
+        if data.pop("format") != _FORMAT:
+            raise ValueError("of another version")
+        return _RESULTS.validate_python(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+        raise ConfigError(
+            f"{what} is not a file of results of this version",
+            "Take the results.json that `mpcseg party results --output` wrote.",
+        ) from None
 
 
 def sealed_bytes(spec: StudySpec, recipient: str) -> int:
@@ -317,12 +343,21 @@ def _fits(spec: StudySpec, recipient: str, results: Results) -> bool:
         numbers = tuple(segment.number for segment in report.segments)
         same &= numbers == tuple(range(1, len(numbers) + 1))
         same &= all(len(segment.features) == d for segment in report.segments)
+        same &= columns_fit(spec, report)
+        same &= report.moments is None or _has_shape(report.moments, d)
     if centroids is not None:
         same &= len(centroids.segments) == len(centroids.centers_scaled)
         same &= all(len(row) == d for row in centroids.centers_scaled)
         same &= len(centroids.feature_weights) == (d if centroids.segments else 0)
         same &= centroids.features == spec.feature_names
     return same
+
+
+def _has_shape(moments: JointMoments, d: int) -> bool:
+    """Whether joint moments are those of d features."""
+    sides = (moments.centres, moments.lows, moments.highs)
+    pairs = d * (d - 1) // 2
+    return all(len(side) == d for side in sides) and len(moments.correlations) == pairs
 
 
 def _padded_bytes(spec: StudySpec, recipient: str, needed: int = 0) -> int:
@@ -335,10 +370,18 @@ def _longest(spec: StudySpec, recipient: str) -> Results:
     """Results in which nothing is hidden and every number as wide as a number can be."""
     count, number = 2**53 - 1, -1.2345678901234567e-300
     k, d = spec.most_clusters, spec.n_features
-    feature = FeatureFigures(number, number, number, number, number)
+    feature = FeatureFigures(number, number, number, number, number, number, number)
     segment = SegmentFigures(count, count, count, number, number, (feature,) * d)
     notes = ("\0" * NOTE_CHARACTERS,) * LARGEST_NOTES  # six bytes each in JSON
-    report = Report(count, (segment,) * k, count, "-" * 200, Quality(number, count, False, notes))
+    quality = Quality(number, count, False, notes, number, number, number)
+    every, pairs = (number,) * d, (number,) * (d * (d - 1) // 2)
+    moments = JointMoments(every, every, every, pairs)
+    report = Report(
+        count, (segment,) * k, count, "-" * 200, quality, moments,
+        numeric_columns=longest_numeric(spec, k, number),
+        categories=longest_categories(spec, k, count, number),
+        fairness_threshold=spec.fairness.threshold,
+    )  # fmt: skip
     centroids = Centroids(
         (count,) * k, ((number,) * d,) * k, (number,) * d, spec.feature_names, count
     )

@@ -11,7 +11,7 @@ Where the number of clusters is to be chosen, scout and appraisal rounds come af
 1. The *admission* round shows, party by party, whether the ciphertexts keep to the agreed domain.
    If one party's do not, the study ends here.
 2. The *moments* round gives means and covariance; from them follow the feature weights 1/sd² and
-   the starting centroids.
+   the starting centroids; those of a study that follows another are the former's.
 3. *lloyd* rounds move the centroids. The first two fifths use the blunt sign, or fewer if the
    centroids rest before; the rest use the sharp one. They end when no centroid moves by more than
    the tolerance, or after ``n_rounds``. The last step is a plain one.
@@ -54,6 +54,7 @@ from mpcseg.study.checks import (
     verify_possible_number,
 )
 from mpcseg.study.choice import Choice
+from mpcseg.study.column_estimates import ColumnEstimates, Sizes, estimate_columns
 from mpcseg.study.estimation import (
     Means,
     Totals,
@@ -64,8 +65,8 @@ from mpcseg.study.estimation import (
 )
 from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
 from mpcseg.study.scouting import Scouting
-from mpcseg.study.segments import Centroids, segments_from_profile
-from mpcseg.study.start import starting_centers
+from mpcseg.study.segments import Centroids, Segments, segments_from_profile
+from mpcseg.study.start import following_centers, starting_centers
 
 __all__ = ["RoundRecord", "RoundRequest", "Schedule", "StudyResult"]
 
@@ -99,6 +100,8 @@ class Schedule:
         sharp: degrees of the composite sign of the late rounds and the profile round.
         seed: of the draw of the starting centroids; not secret.
         noise: what is added to every sum; has the agreed radius.
+        former: centroids that a former study has released, by number, shape (m, d) with
+            1 <= m <= k: where this one starts. None for a study of its own.
         tolerance: largest move in standard deviations at which the rounds end.
         smallest_segment: customers of a segment that may be shown; matters where k is chosen.
 
@@ -121,6 +124,7 @@ class Schedule:
         sharp: tuple[int, ...],
         seed: int,
         noise: NoisePlan,
+        former: NDArray[np.float64] | None = None,
         tolerance: float = TOLERANCE,
         smallest_segment: int = 1,
     ) -> None:
@@ -137,6 +141,15 @@ class Schedule:
                 "Make it from the same agreement.",
             )
         self._k, self._d = n_clusters, len(feature_names)
+        if former is not None and not (
+            1 <= len(former) <= self._k and former.shape[1:] == (self._d,)
+        ):
+            raise ConfigError(
+                f"the former study's centroids are {former.shape}, not of {self._k} clusters and "
+                f"{self._d} features",
+                "A study follows one with the same features and number of segments.",
+            )
+        self._former = former
         self._names = tuple(feature_names)
         self._parties, self._slots = dict(parties), slots
         self._most_records = most_records
@@ -176,7 +189,7 @@ class Schedule:
 
         Args:
             sums: admission: shape (n_parties, 3); moments: (1 + d + d(d + 1)/2,); scout and lloyd:
-                (k, d + 1); appraisal and profile: (k, 2d + 1).
+                (k, d + 1); appraisal: (k, 2d + 1); profile: (k, 2d + 1 + c), c of profile columns.
 
         Returns:
             What the round came to.
@@ -221,7 +234,7 @@ class Schedule:
     def _verified(self, request: RoundRequest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of a request if records in the domain can have them."""
         k, d = request.n_clusters or self._k, self._d
-        wanted = sums_shape(request.kind, k, d, len(self._parties))
+        wanted = sums_shape(request.kind, k, d, len(self._parties), self._noise.columns)
         if sums.shape != wanted:
             raise ProtocolError(
                 f"round {request.index} ({request.kind}) has {wanted} sums, not {sums.shape}"
@@ -282,8 +295,7 @@ class Schedule:
         if self._noise.scouting:
             self._scouting = Scouting(self._noise.scouting, moments, self._seed)
         else:
-            start = starting_centers(moments, self._k, np.random.default_rng(self._seed))
-            notes += self._start_from(start)
+            notes += self._start_from(self._starting_centers(moments))
         record = RoundRecord(
             request.index, request.kind, request.sign, None, n_records, None, tuple(notes)
         )
@@ -313,6 +325,12 @@ class Schedule:
         )
         self._open("lloyd" if is_last else "scout", record)
         return record
+
+    def _starting_centers(self, moments: Moments) -> NDArray[np.float64]:
+        rng = np.random.default_rng(self._seed)
+        if self._former is None:
+            return starting_centers(moments, self._k, rng)
+        return following_centers(self._former, moments, self._k, rng)
 
     def _receive_lloyd(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
         corrected, stds = self._totals.correct(sums, self._stds(request))
@@ -427,10 +445,10 @@ class Schedule:
         return hides_small_clusters(std, self._n_records, self._k)
 
     def _receive_profile(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
-        moments = self._moments
+        moments, stds, first = self._moments, self._stds(request), 2 * self._d + 1
         found = segments_from_profile(
-            sums,
-            self._stds(request),
+            sums[:, :first],
+            stds[:, :first],
             Centroids(self._centers, self._center_stds, moments.mean, self._weights),
             self._totals,
             emptiness_threshold(moments.n_records, self._sign.error),
@@ -458,8 +476,21 @@ class Schedule:
             converged=self._converged,
             history=tuple(self._history),
             choice=self._choice,
+            columns=self._columns(found, sums[:, first:], stds[:, first:]),
         )
         return record
+
+    def _columns(
+        self, found: Segments, sums: NDArray[np.float64], stds: NDArray[np.float64]
+    ) -> ColumnEstimates | None:
+        if not self._noise.columns.n_sums:
+            return None
+        sizes = Sizes(
+            np.append(found.sizes, self._n_records),
+            np.append(found.size_stds, self._count_std),
+            np.append(found.filled, True),
+        )
+        return estimate_columns(sums, stds, sizes, self._noise.columns)
 
     def _open(self, following: RoundKind | None, record: RoundRecord) -> None:
         """Enter a finished round in the history and open the next one."""

@@ -10,161 +10,68 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Self
 
-import numpy as np
-import numpy.typing as npt
 import rfc8785
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    Discriminator,
     Field,
+    PrivateAttr,
     StringConstraints,
-    Tag,
-    field_validator,
     model_validator,
 )
 
+from mpcseg.reference.columns import ColumnLayout
 from mpcseg.reference.rounds import ScoutTerms
-from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard, showable
-from mpcseg.study.documents import KIND_TAGS
-
-Array = npt.NDArray[np.float64]
-
-# Feature names become column headings, where a leading =, +, - or @ would be run as a formula by a
-# spreadsheet.
-FeatureName = Annotated[str, StringConstraints(pattern=r"^\w.{0,63}$"), AfterValidator(showable)]
-
-# Canonical JSON (RFC 8785) carries integers as doubles, so that larger ones would collide.
-LARGEST_INTEGER = 2**53 - 1
-
-NO_NOISE_SENTENCE = (
-    "We know that the key node sees exact sums of every round, and that they can give away single "
-    "records."
+from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard
+from mpcseg.study.cluster_range import NumberOfClusters
+from mpcseg.study.features import FeatureName, FeatureSpec
+from mpcseg.study.profile_columns import (
+    PARTY_COLUMN,
+    CategoryColumn,
+    Fairness,
+    NumericColumn,
+    ProfileColumn,
 )
-"""What an agreement without noise must say, word for word."""
+from mpcseg.study.terms import (
+    LARGEST_INTEGER,
+    MOST_ORGANISATIONS,
+    NO_NOISE_SENTENCE,
+    Consent,
+    Privacy,
+    ReleaseTerms,
+    refuse_repeats,
+)
+from mpcseg.study.versions import Version, cards_by_version
 
-# Relative width of the transformed bounds under which rounding of a double would show.
-_LEAST_WIDTH = 1e-9
+__all__ = [
+    "LARGEST_INTEGER",
+    "NO_NOISE_SENTENCE",
+    "AgreementDigest",
+    "Consent",
+    "FeatureName",
+    "FeatureSpec",
+    "PartyCard",
+    "Privacy",
+    "ReleaseTerms",
+    "StudySpec",
+    "from_document",
+]
+
+AgreementDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""Of an agreement, by which everybody knows it."""
 
 # A radius is written down in decimals.
 _ROUNDING = 1e-9
 
-# Below, noise drowns everything; above, it is too little to speak of protection.
-_EPSILONS = (0.001, 20)
+_FORMAT = "mpcseg agreement 2"
 
-_FORMAT = "mpcseg agreement 1"
-
-_MOST_CANDIDATES = 8
-
-_MOST_PARTIES = 100
-_MOST_ORGANISATIONS = _MOST_PARTIES + 2
-
-
-class FeatureSpec(BaseModel):
-    """One agreed feature: its name, transform and bounds.
-
-    Attributes:
-        name: the feature's name, and its column in a party's table unless the party maps it.
-        transform: applied before scaling; ``log1p`` for heavy-tailed amounts and counts.
-        lower: smallest value, in original units; what lies below is clipped.
-        upper: largest value, in original units; what lies above is clipped.
-    """
-
-    model_config = FROZEN
-
-    name: FeatureName
-    transform: Literal["identity", "log1p"] = "identity"
-    lower: float
-    upper: float
-
-    @model_validator(mode="after")
-    def _bounds_make_sense(self) -> Self:
-        if self.lower >= self.upper:
-            raise ValueError(
-                f"the lower bound ({self.lower:g}) is not below the upper bound ({self.upper:g})"
-            )
-        if self.transform == "log1p" and self.lower <= -1:
-            raise ValueError(f"log1p needs a lower bound above -1, not {self.lower:g}")
-        low, high = self._transformed_bounds
-        if high - low < _LEAST_WIDTH * max(abs(low), abs(high)):
-            raise ValueError("the bounds are too close together to tell values between them apart")
-        return self
-
-    def scale(self, values: npt.ArrayLike) -> Array:
-        """Original units to scaled space: transform, then min-max by the bounds to [-1, 1].
-
-        Args:
-            values: any shape, original units; where the transform is undefined the result is NaN.
-
-        Returns:
-            Same shape; not clipped, so that values outside the bounds land outside [-1, 1].
-        """
-        low, high = self._transformed_bounds
-        transformed = self._forward(np.asarray(values, dtype=np.float64))
-        return 2.0 * (transformed - low) / (high - low) - 1.0
-
-    def unscale(self, scaled: npt.ArrayLike) -> Array:
-        """Scaled space back to original units: the inverse of `scale`.
-
-        Args:
-            scaled: any shape.
-        """
-        low, high = self._transformed_bounds
-        transformed = (np.asarray(scaled, dtype=np.float64) + 1.0) / 2.0 * (high - low) + low
-        return np.expm1(transformed) if self.transform == "log1p" else transformed
-
-    def _forward(self, values: Array) -> Array:
-        if self.transform == "identity":
-            return values
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log1p(values)
-
-    @cached_property
-    def _transformed_bounds(self) -> tuple[float, float]:
-        low, high = self._forward(np.array([self.lower, self.upper]))
-        return float(low), float(high)
-
-
-class ClusterRange(BaseModel):
-    """From how many segments to how many the study tries out, before it chooses a number.
-
-    Attributes:
-        smallest: number of segments.
-        largest: likewise; a study tries out 2 to 8 numbers.
-        starts: how often each number is begun anew; their agreement is what stability means.
-        rounds: scout rounds of each start; one more shows how good the segments are.
-    """
-
-    model_config = FROZEN
-
-    smallest: int = Field(ge=2, le=1000)
-    largest: int = Field(ge=2, le=1000)
-    starts: int = Field(default=2, ge=2, le=5)
-    rounds: int = Field(default=2, ge=1, le=10)
-
-    @cached_property
-    def terms(self) -> ScoutTerms:
-        """What is tried out, and how."""
-        return ScoutTerms(tuple(range(self.smallest, self.largest + 1)), self.starts, self.rounds)
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.smallest >= self.largest:
-            raise ValueError(
-                f"the smallest number of segments ({self.smallest}) is not below the largest "
-                f"({self.largest})"
-            )
-        if self.largest - self.smallest >= _MOST_CANDIDATES:
-            raise ValueError(
-                f"from {self.smallest} to {self.largest} are more than {_MOST_CANDIDATES} numbers "
-                "of segments; each costs rounds and privacy budget"
-            )
-        return self
+_MOST_PARTIES = MOST_ORGANISATIONS - 2
+_MOST_COLUMNS = 100
+# Ciphertexts of a block are numbered.
+_MOST_VECTORS = 1000
 
 
 class PartyCard(PublicCard):
@@ -184,86 +91,6 @@ class PartyCard(PublicCard):
         return PublicCard.model_validate(self.model_dump(exclude={"most_records"}))
 
 
-class Consent(BaseModel):
-    """Which records may take part at all.
-
-    Attributes:
-        column: the column that says so.
-        value: what must stand there, as text.
-    """
-
-    model_config = FROZEN
-
-    column: FeatureName
-    value: Line
-
-
-class Privacy(BaseModel):
-    """The noise on everything that the key node decrypts, and the budget for all of it together.
-
-    Attributes:
-        epsilon: the budget, or ``none`` for exact sums.
-        delta: the probability with which the guarantee may fail.
-        acknowledgement: `NO_NOISE_SENTENCE` where epsilon is ``none``, else empty.
-    """
-
-    model_config = FROZEN
-
-    epsilon: float | Literal["none"] = 1.0
-    delta: float = Field(default=1e-6, ge=1e-15, le=1e-3)
-    acknowledgement: str = ""
-
-    @field_validator("epsilon", mode="before")
-    @classmethod
-    def _is_a_number_or_none(cls, epsilon: object) -> object:
-        is_number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
-        low, high = _EPSILONS
-        if epsilon != "none" and not (is_number and low <= cast("float", epsilon) <= high):
-            raise ValueError(f'must be a number from {low:g} to {high:g}, or "none"')
-        return epsilon
-
-    @model_validator(mode="after")
-    def _is_acknowledged(self) -> Self:
-        if self.epsilon == "none" and self.acknowledgement != NO_NOISE_SENTENCE:
-            raise ValueError(
-                f'without noise the acknowledgement must be, word for word: "{NO_NOISE_SENTENCE}"'
-            )
-        if self.is_noised and self.acknowledgement:
-            raise ValueError('an acknowledgement belongs to epsilon = "none" only')
-        return self
-
-    @property
-    def is_noised(self) -> bool:
-        """Whether noise is added."""
-        return self.epsilon != "none"
-
-
-class ReleaseTerms(BaseModel):
-    """What leaves the key node, and for whom.
-
-    Attributes:
-        smallest_segment: segments with fewer customers are not shown.
-        significant_digits: to which every number is rounded.
-        report: organisations that receive the segment report.
-        centroids: organisations that receive the centroids, to label their own customers.
-    """
-
-    model_config = FROZEN
-
-    smallest_segment: int = Field(default=20, ge=1, le=LARGEST_INTEGER)
-    significant_digits: int = Field(default=3, ge=2, le=6)
-    report: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
-    centroids: tuple[NodeName, ...] = Field(default=(), max_length=_MOST_ORGANISATIONS)
-
-    @model_validator(mode="after")
-    def _names_stand_once(self) -> Self:
-        for what in ("report", "centroids"):
-            _refuse_repeats(f"{what} names twice", getattr(self, what))
-        if not (self.report or self.centroids):
-            raise ValueError("nobody is to receive the report or the centroids")
-        return self
-
-
 class StudySpec(BaseModel):
     """Everything that the organisations of a study agree on.
 
@@ -276,6 +103,9 @@ class StudySpec(BaseModel):
         features: what is clustered on, in this order everywhere.
         radius: records are clipped to this L2 norm in scaled space; None for sqrt(d), which clips
             nothing that lies within the bounds. A smaller one needs less noise.
+        profile_columns: what is told of the segments beside the features.
+        party_shares: whether sizes are told by party and segment.
+        fairness: how the groups of protected columns are judged.
         consent: the column and value that a record must have; None where none is needed.
         privacy: the noise.
         release: what leaves the key node, and for whom.
@@ -283,6 +113,8 @@ class StudySpec(BaseModel):
         expires: the last day (UTC) on which the study may run.
         parameter_set: ``planned`` lets the planner choose; or a set's name.
         seed: of the key node's random choices (starting centroids), for a repeatable study.
+        former: digest of the agreement whose study this one follows: it starts from that study's
+            released centroids (`mpcseg.study.former`). None for a study of its own.
         compute: the organisation that runs the compute node.
         key: the organisation that runs the key node; never the same.
         parties: the organisations that bring records; the two above may be among them.
@@ -293,14 +125,13 @@ class StudySpec(BaseModel):
     name: NodeName
     purpose: Paragraph
     legal_basis: Paragraph
-    n_clusters: Annotated[
-        Annotated[int, Field(ge=2, le=1000), Tag(KIND_TAGS[0])]
-        | Annotated[ClusterRange, Tag(KIND_TAGS[1])],
-        Discriminator(lambda given: KIND_TAGS[isinstance(given, Mapping | ClusterRange)]),
-    ]
+    n_clusters: NumberOfClusters
     n_rounds: int = Field(ge=1, le=1000)
     features: tuple[FeatureSpec, ...] = Field(min_length=1, max_length=1000)
     radius: float | None = Field(default=None, gt=0)
+    profile_columns: tuple[ProfileColumn, ...] = Field(default=(), max_length=_MOST_COLUMNS)
+    party_shares: bool = False
+    fairness: Fairness = Fairness()
     consent: Consent | None = None
     privacy: Privacy = Privacy()
     release: ReleaseTerms
@@ -308,16 +139,22 @@ class StudySpec(BaseModel):
     expires: datetime.date
     parameter_set: Line = "planned"
     seed: int = Field(default=0, ge=0, le=LARGEST_INTEGER)
+    former: AgreementDigest | None = None
     compute: PublicCard
     key: PublicCard
     parties: tuple[PartyCard, ...] = Field(min_length=1, max_length=_MOST_PARTIES)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "profile_columns" in data:
-            raise ValueError("profile_columns are not computed by this version; leave them out")
-        return data
+    # No term of the study, and not part of its digest: renewals come later, and change no term.
+    _versions: tuple[Version, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _follows_with_a_number(self) -> Self:
+        if self.former is not None and self.scouting is not None:
+            raise ValueError(
+                "n_clusters: a study that follows a former one has as many segments as were found, "
+                "and chooses none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _roles_go_together(self) -> Self:
@@ -326,7 +163,7 @@ class StudySpec(BaseModel):
                 f"'{self.key.name}' is to run both the compute node and the key node: together "
                 "they can decrypt every record"
             )
-        _refuse_repeats("two parties are named", [party.name for party in self.parties])
+        refuse_repeats("two parties are named", [party.name for party in self.parties])
         by_name: dict[str, PublicCard] = {}
         by_key: dict[str | bytes, str] = {}
         for card in (node.public for node in self.nodes):
@@ -353,15 +190,26 @@ class StudySpec(BaseModel):
                     raise ValueError(
                         f"release {what}: '{name}' is not an organisation of the study"
                     )
-        _refuse_repeats("two features are named", self.feature_names)
+        refuse_repeats("two features are named", self.feature_names)
         if self.consent and self.consent.column in self.feature_names:
             raise ValueError(f"the consent column '{self.consent.column}' is a feature as well")
+        self._verify_columns()
         corner = math.sqrt(self.n_features)
         if self.radius is not None and self.radius > corner * (1 + _ROUNDING):
             raise ValueError(
                 f"radius: no record can be farther out than sqrt({self.n_features}) = {corner:.4g}"
             )
         return self
+
+    def _verify_columns(self) -> None:
+        used = [*self.feature_names, *(column.name for column in self.profile_columns)]
+        refuse_repeats("a profile column, and another column or a feature, are named", used)
+        if self.consent and self.consent.column in used:
+            raise ValueError(f"the consent column '{self.consent.column}' is a profile column too")
+        if self.party_shares and PARTY_COLUMN in used:
+            raise ValueError(f"with party_shares no column can be named '{PARTY_COLUMN}'")
+        if self.column_layout.n_vectors > _MOST_VECTORS:
+            raise ValueError(f"the profile columns have more than {_MOST_VECTORS} values together")
 
     @property
     def nodes(self) -> tuple[PublicCard, ...]:
@@ -380,6 +228,31 @@ class StudySpec(BaseModel):
             KeyError: no organisation of this name is in the study.
         """
         return {card.name: card for card in self.organisations}[name]
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The renewals of certificates that count, in order; `mpcseg.study.renewal` checks them."""
+        return self._versions
+
+    def renewed(self, versions: Sequence[Version]) -> StudySpec:
+        """The same study, with the same digest, whose certificates these renewals have changed."""
+        copy = self.model_copy()
+        copy._versions = tuple(versions)
+        return copy
+
+    def cards_of(self, name: str) -> dict[int, PublicCard]:
+        """An organisation's cards by the version that they came with; the one that counts is last.
+
+        They differ in the certificate alone.
+
+        Raises:
+            KeyError: no organisation of this name is in the study.
+        """
+        return cards_by_version(self.card_of(name), self._versions)
+
+    def current_card(self, name: str) -> PublicCard:
+        """An organisation's card with the certificate that counts now; raises as `cards_of`."""
+        return [*self.cards_of(name).values()][-1]
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -419,6 +292,25 @@ class StudySpec(BaseModel):
         return tuple(feature.name for feature in self.features)
 
     @property
+    def numeric_columns(self) -> tuple[NumericColumn, ...]:
+        """Profile columns of numbers, in order."""
+        return tuple(c for c in self.profile_columns if isinstance(c, NumericColumn))
+
+    @property
+    def categories(self) -> tuple[CategoryColumn, ...]:
+        """Profile columns of words, in order."""
+        return tuple(c for c in self.profile_columns if isinstance(c, CategoryColumn))
+
+    @property
+    def column_layout(self) -> ColumnLayout:
+        """The vectors and sums of the profile columns."""
+        return ColumnLayout(
+            n_numeric=len(self.numeric_columns),
+            groups=tuple(len(column.labels) for column in self.categories),
+            n_parties=len(self.parties) if self.party_shares else 0,
+        )
+
+    @property
     def most_records(self) -> tuple[int | None, ...]:
         """What each party brings at most, in the parties' order."""
         return tuple(party.most_records for party in self.parties)
@@ -445,17 +337,6 @@ class StudySpec(BaseModel):
         return hashlib.sha256(self.canonical).hexdigest()
 
 
-def clusters_in_words(spec: StudySpec) -> str:
-    """How many segments are looked for, as people read it."""
-    chosen = spec.n_clusters
-    if isinstance(chosen, int):
-        return f"{chosen:,}"
-    return (
-        f"{chosen.smallest} to {chosen.largest} (the study chooses, from {chosen.starts} starts of "
-        f"{chosen.rounds} scout rounds each)"
-    )
-
-
 def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `StudySpec` in the document that `StudySpec.document` makes.
 
@@ -465,9 +346,3 @@ def from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     if document.get("format") != _FORMAT:
         raise ValueError(f"its format is not '{_FORMAT}'")
     return {name: value for name, value in document.items() if name != "format"}
-
-
-def _refuse_repeats(sentence: str, names: tuple[str, ...] | list[str]) -> None:
-    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
-    if repeated is not None:
-        raise ValueError(f"{sentence} '{repeated}'")

@@ -70,6 +70,32 @@ def scattered_centers(
     return np.asarray(np.clip(chosen, -1.0, 1.0), dtype=np.float64)
 
 
+def following_centers(
+    former: NDArray[np.float64], moments: Moments, n_clusters: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Starting centroids of a study that follows another; the key node runs this, as above.
+
+    Centroid a starts where the former study's segment a + 1 ended. A segment that the former did
+    not show has left no centroid: its place is taken by a point that is far from all the others,
+    drawn from the joint moments.
+
+    Args:
+        former: released centroids of the former study by number, shape (m, d), 1 <= m <= k.
+        moments: as in `starting_centers`, of this study.
+        n_clusters: number of centroids wanted, k.
+        rng: likewise.
+
+    Returns:
+        Shape (k, d), inside [-1, 1]^d; the former ones first.
+    """
+    kept = np.clip(former, -1.0, 1.0)
+    if len(kept) == n_clusters:
+        return kept
+    points = sample_from_moments(moments, N_POINTS, rng)
+    weights = 1 / np.diag(moments.covariance)
+    return np.clip(_spread_out(points, n_clusters, weights, rng, kept), -1.0, 1.0)
+
+
 def sample_from_moments(
     moments: Moments, n_points: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -164,18 +190,22 @@ def _spread_out(
     n_clusters: int,
     feature_weights: NDArray[np.float64],
     rng: np.random.Generator,
+    first: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Greedy k-means++ (Arthur and Vassilvitskii, 2007): the best of a few draws per centre."""
+    """Greedy k-means++ (Arthur and Vassilvitskii, 2007): the best of a few draws per centre.
+
+    Centres that are there already, shape (m, d), stay and come first.
+    """
     n_trials = 2 + int(np.log(n_clusters))
-    chosen = [int(rng.integers(len(points)))]
-    closest = squared_distances(points, points[chosen], feature_weights)[:, 0]
-    for _ in range(n_clusters - 1):
+    centers = points[[int(rng.integers(len(points)))]] if first is None else first
+    closest = squared_distances(points, centers, feature_weights).min(axis=1)
+    for _ in range(n_clusters - len(centers)):
         total = closest.sum()
         share = closest / total if total > 0 else None
         trials = rng.choice(len(points), size=n_trials, p=share)
         distances = squared_distances(points, points[trials], feature_weights)
         candidates = np.minimum(closest[:, None], distances)
         winner = int(candidates.sum(axis=0).argmin())
-        chosen.append(int(trials[winner]))
+        centers = np.vstack([centers, points[trials[winner]]])
         closest = candidates[:, winner]
-    return points[chosen]
+    return centers

@@ -57,8 +57,8 @@ class TableSource:
 
     Attributes:
         data: a ``.csv`` (comma-separated, UTF-8, with a heading) or ``.parquet`` file; or a
-            SQLAlchemy URL (``dialect://…``); or ``env`` for the URL in MPCSEG_DATABASE_URL. Not
-            shown, since a URL may hold a password.
+            SQLAlchemy URL (``dialect://…``); or ``env`` for the URL in MPCSEG_DATABASE_URL; or, of
+            a program, a DataFrame. Not shown, since a URL may hold a password.
         id_column: the column of identifiers; None where there is none.
         table: the table or view in the database; None for a file.
 
@@ -66,7 +66,7 @@ class TableSource:
         ConfigError: a database without a table, or a file with one.
     """
 
-    data: str | Path = field(repr=False)
+    data: str | Path | pd.DataFrame = field(repr=False)
     id_column: str | None = None
     table: str | None = None
 
@@ -90,6 +90,8 @@ class TableSource:
     @property
     def name(self) -> str:
         """What messages call it: the file, or the table and the kind of database."""
+        if isinstance(self.data, pd.DataFrame):
+            return "the table in memory"
         if not self.is_database:
             return str(self.data)
         kind = database_kind(str(self.data))
@@ -107,12 +109,14 @@ class TableSource:
         return Place(self.name, numbers, counted)
 
 
-def is_database(data: str | Path) -> bool:
-    """Whether the data of a configuration is a database and no file.
+def is_database(data: str | Path | pd.DataFrame) -> bool:
+    """Whether the data of a configuration is a database and no file or table in memory.
 
     Args:
-        data: a path, a URL or the word ``env``.
+        data: a path, a URL, the word ``env`` or a table.
     """
+    if isinstance(data, pd.DataFrame):
+        return False
     return str(data) == ENVIRONMENT or database_kind(str(data)) is not None
 
 
@@ -238,6 +242,9 @@ def open_chunks(source: TableSource, wanted: Sequence[str]) -> Iterator[pa.Table
         MissingColumnError: a column is not there.
         DatabaseError: the database cannot be reached or read.
     """
+    if isinstance(source.data, pd.DataFrame):
+        yield _frame_cells(source.data, wanted, source.name)
+        return
     if source.is_database:
         url = str(source.data)
         url = url_of_environment() if url == ENVIRONMENT else url
@@ -342,6 +349,20 @@ def _parquet_chunks(path: Path, wanted: Sequence[str]) -> Iterator[pa.Table]:
         raise UnreadableTableError(
             f"{path} is not a sound Parquet file", "Export it again."
         ) from None
+
+
+def _frame_cells(frame: pd.DataFrame, wanted: Sequence[str], name: str) -> pa.Table:
+    """The columns of a table in memory, whole: it is there already."""
+    heading = [str(column) for column in frame.columns]
+    verify_columns(name, heading, wanted, "A party may map its own column names.")
+    try:
+        columns = [pa.array(frame[column], from_pandas=True) for column in wanted]
+    except pa.ArrowException:  # its message quotes a cell
+        raise UnreadableTableError(
+            f"{name} has cells of several kinds in one column",
+            "Make each column numbers, texts or dates alone.",
+        ) from None
+    return pa.table([_decoded(column) for column in columns], names=list(wanted))
 
 
 def _decoded(cells: Any) -> Any:

@@ -193,7 +193,8 @@ def blocks_are_the_parties(evidence: Evidence) -> str:
         }
         if committed[0].n_blocks > len(came):  # before so many names are made
             raise AuditError(f"{party.name} committed more blocks than it sent ciphertexts")
-        names = [str(n) for n in block_names(committed[0].n_blocks, spec.n_features)]
+        n_blocks = committed[0].n_blocks
+        names = [str(n) for n in block_names(n_blocks, spec.n_features, spec.column_layout)]
         digests = [bytes.fromhex(came.get(name, "")) for name in names]
         if manifest_of(digests).hex() != committed[0].manifest:
             raise AuditError(f"the blocks of {party.name} that arrived are not those it committed")

@@ -133,7 +133,8 @@ def _blocks(
     """The committed ones, as far as they came; whether they are all is for the replay."""
     came = received.get(("party", committed.party), {})
     count = min(committed.n_blocks, len(came))
-    return tuple(came[name] for name in block_names(count, spec.n_features) if name in came)
+    names = block_names(count, spec.n_features, spec.column_layout)
+    return tuple(came[name] for name in names if name in came)
 
 
 def _round(

@@ -17,7 +17,8 @@ from mpcseg.report.table import plain
 from mpcseg.report.terms import exact, received, roles
 from mpcseg.study.agreement import Agreement
 from mpcseg.study.card import spoken
-from mpcseg.study.spec import StudySpec, clusters_in_words
+from mpcseg.study.cluster_range import clusters_in_words
+from mpcseg.study.spec import StudySpec
 from mpcseg.verification.dpia_measures import measures
 from mpcseg.verification.dpia_people import necessity, questions, sign_off
 from mpcseg.verification.dpia_risks import risks
@@ -113,7 +114,7 @@ def _study(agreement: Agreement, plan: StudyPlan) -> Iterator[tuple[str, str]]:
     yield (
         "what is computed",
         (
-            f"{clusters_in_words(spec)} common segments of customers by K-means in "
+            f"{clusters_in_words(spec.n_clusters)} common segments of customers by K-means in "
             f"{exact(spec.n_rounds)} rounds at most, on encrypted records"
         ),
     )
@@ -221,7 +222,7 @@ def _decrypted(spec: StudySpec, plan: StudyPlan) -> Iterator[tuple[str, str, str
         yield what, f"{times:,}", f"{each:,}", f"{times * each:,}", _deviation(plan, kind, sign)
 
 
-def _deviation(plan: StudyPlan, kind: RoundKind, sign: tuple[int, ...], n_clusters: int = 0) -> str:
+def _deviation(plan: StudyPlan, kind: RoundKind, sign: tuple[int, ...]) -> str:
     if kind != "admission" and not plan.noise.is_noised:
         return "none: exact sums"
     stds = plan.noise.effective_stds(kind, sign)

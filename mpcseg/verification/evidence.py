@@ -24,6 +24,7 @@ from mpcseg.audit.records import (
 )
 from mpcseg.errors import AuditError, EvidenceError, MpcsegError
 from mpcseg.study.agreement import Agreement
+from mpcseg.study.renewal import RENEWAL_SUFFIX
 from mpcseg.study.spec import StudySpec
 
 R = TypeVar("R", bound=Record)
@@ -45,6 +46,9 @@ class Evidence:
         ledgers: privacy ledgers that were found.
         closing: the closing record's file; None where there is none.
         storage: a folder of the compute node to be searched for secret keys; None for none.
+        former: of the study that this one follows: its agreement, and its key node's log if that
+            was given; None where the agreement was not.
+        renewals: renewals of certificates that were found, of this study or others.
     """
 
     agreement: Agreement
@@ -54,6 +58,8 @@ class Evidence:
     ledgers: tuple[Path, ...] = ()
     closing: Path | None = None
     storage: Path | None = None
+    former: Evidence | None = None
+    renewals: tuple[Path, ...] = ()
 
     @property
     def spec(self) -> StudySpec:
@@ -101,7 +107,11 @@ class Evidence:
 
 
 def collect(
-    agreement: Agreement, places: Iterable[Path], closing: Path | None, storage: Path | None
+    agreement: Agreement,
+    places: Iterable[Path],
+    closing: Path | None,
+    storage: Path | None,
+    former: Agreement | None = None,
 ) -> Evidence:
     """Find and read everything in some files and folders.
 
@@ -110,6 +120,7 @@ def collect(
         places: files and folders, which are searched with all below them.
         closing: the closing record, if it does not stand in a folder.
         storage: the compute node's storage folder, if it is to be searched for secret keys.
+        former: of the study that it follows, whose key node's log is looked for as well.
 
     Raises:
         EvidenceError: a place does not exist, two logs are of one node, there is no log at all, or
@@ -121,8 +132,11 @@ def collect(
             "Name the compute node's storage folder, or leave --storage out.",
         )
     places = list(places)
-    digits, others = agreement.spec.digest[:16], 0
+    digits = agreement.spec.digest[:16]
     found = Evidence(agreement, closing=closing, storage=storage)
+    of_former = Evidence(former) if former else None
+    formers_key = f"audit-{former.spec.digest[:16]}-key-" if former else None
+    renewals: list[Path] = []
     ledgers, closings = [], [closing] if closing else []
     for path in _files(places):
         if path.name.startswith(f"audit-{digits}-") and path.suffix == ".sqlite":
@@ -131,20 +145,19 @@ def collect(
             ledgers.append(path)
         elif path.name == f"closing-{digits}.json":
             closings.append(path)
-        elif path.name.startswith("audit-") and path.suffix == ".sqlite":
-            others += 1
-        elif path in places:
+        elif of_former and formers_key and path.name.startswith(formers_key):
+            _add(of_former, path)
+        elif path.suffix == RENEWAL_SUFFIX:
+            renewals.append(path)
+        elif path in places and not _is_log(path):
             raise EvidenceError(
                 f"{path} is by its name no log, ledger or closing record of this study",
-                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, and "
-                f"closing-{digits}.json. Keep the names that the nodes gave; or use --closing.",
+                f"They are named audit-{digits}-….sqlite, ledger-{digits}.json or ledger.json, "
+                f"closing-{digits}.json, and …{RENEWAL_SUFFIX} for renewals. Keep the names that "
+                "the nodes gave; or use --closing.",
             )
     if not found.logs and not found.broken:
-        raise EvidenceError(
-            f"no audit log of the study '{agreement.spec.name}' was found"
-            + (f", but {others} of other studies" if others else ""),
-            f"Give the files named audit-{digits}-….sqlite, or the folders they stand in.",
-        )
+        raise _no_log(agreement, places)
     return Evidence(
         agreement,
         found.logs,
@@ -153,6 +166,23 @@ def collect(
         tuple(ledgers),
         next(iter(closings), None),
         storage,
+        of_former,
+        tuple(renewals),
+    )
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is by its name a log, of whatever study."""
+    return path.name.startswith("audit-") and path.suffix == ".sqlite"
+
+
+def _no_log(agreement: Agreement, places: Iterable[Path]) -> EvidenceError:
+    others = sum(map(_is_log, _files(places)))
+    return EvidenceError(
+        f"no audit log of the study '{agreement.spec.name}' was found"
+        + (f", but {others} of other studies" if others else ""),
+        f"Give the files named audit-{agreement.spec.digest[:16]}-….sqlite, or the folders they "
+        "stand in.",
     )
 
 

@@ -230,7 +230,7 @@ class _Replayer:
         roster, spec = Roster(self._spec), self._spec
         places = dict(zip(roster.parties, self._plan.circuit.slot_ranges, strict=True))
         counts = self._evidence.n_blocks()
-        uploads = study_uploads(self._files, places, counts, spec.n_features)
+        uploads = study_uploads(self._files, places, counts, spec.n_features, spec.column_layout)
         task = "evidence"
         self._progress.start(task, 1 + len(rounds), "steps")
         self._evidence.verify_uploads()  # 1.

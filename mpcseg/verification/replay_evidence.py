@@ -53,7 +53,9 @@ class StorageEvidence:
         self._study = study
         self._files = files
         self._parameters = plan.circuit.parameters
-        self._checks = BlobChecks(self._parameters, spec.most_clusters, spec.n_features)
+        self._checks = BlobChecks(
+            self._parameters, spec.most_clusters, spec.n_features, spec.column_layout
+        )
         self._roster = Roster(spec)
 
     def n_blocks(self) -> dict[Caller, int]:
@@ -66,7 +68,8 @@ class StorageEvidence:
         for party in self._roster.parties:
             headers = self._study.blocks.get(party.name, ())
             count = sum(header.name.kind is BlobKind.PRESENCE for header in headers)
-            due = sorted(map(str, block_names(count, self._spec.n_features)))
+            names = block_names(count, self._spec.n_features, self._spec.column_layout)
+            due = sorted(map(str, names))
             if count == 0 or sorted(str(header.name) for header in headers) != due:
                 raise EvidenceError(
                     f"the log does not have every ciphertext of the blocks of {party}",

@@ -230,5 +230,5 @@ def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:
 
 
 def _n_sums(spec: StudySpec, round_: RoundOpened) -> int:
-    k = round_.n_clusters or spec.most_clusters
-    return math.prod(sums_shape(round_.kind, k, spec.n_features, len(spec.parties)))
+    k, n_parties = round_.n_clusters or spec.most_clusters, len(spec.parties)
+    return math.prod(sums_shape(round_.kind, k, spec.n_features, n_parties, spec.column_layout))

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mpcseg.errors import EvidenceError, MpcsegError
-from mpcseg.verification import checks, closing_checks, round_checks
+from mpcseg.verification import (
+    checks,
+    closing_checks,
+    former_checks,
+    renewal_checks,
+    round_checks,
+)
 from mpcseg.verification.evidence import Evidence, NotThereError
 
 CHECKS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
@@ -31,6 +37,8 @@ CHECKS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("results to their recipients", closing_checks.results_are_sealed_to_recipients),
     ("closing record", closing_checks.closing_record_fits),
     ("refused calls", closing_checks.refusals),
+    ("starts as agreed", former_checks.starts_as_agreed),
+    ("renewals signed by all", renewal_checks.renewals_are_signed),
 )
 """Name and check, in the order of docs/verification.md."""
 

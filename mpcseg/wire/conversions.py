@@ -21,7 +21,7 @@ from mpcseg.wire.status import from_detail, to_detail
 from mpcseg.wire.v1 import audit_pb2, blob_pb2, closing_pb2, event_pb2, round_pb2, session_pb2
 
 # Raised by one whenever nodes of before and after a change could not talk to each other.
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 _LONGEST_PROOF = 128
 
@@ -30,6 +30,7 @@ _KINDS = {
     BlobKind.RELINEARISATION_KEYS: blob_pb2.BLOB_KIND_RELINEARISATION_KEYS,
     BlobKind.FEATURE: blob_pb2.BLOB_KIND_FEATURE,
     BlobKind.PRESENCE: blob_pb2.BLOB_KIND_PRESENCE,
+    BlobKind.COLUMN: blob_pb2.BLOB_KIND_COLUMN,
     BlobKind.HYPERPLANE: blob_pb2.BLOB_KIND_HYPERPLANE,
     BlobKind.RELEASE: blob_pb2.BLOB_KIND_RELEASE,
     BlobKind.RESULT: blob_pb2.BLOB_KIND_RESULT,

@@ -22,6 +22,7 @@ class BlobKind(Enum):
     RELINEARISATION_KEYS = "relinearisation-keys"
     FEATURE = "feature"
     PRESENCE = "presence"
+    COLUMN = "column"
     HYPERPLANE = "hyperplane"
     RELEASE = "release"
     RESULT = "result"
@@ -34,9 +35,9 @@ class BlobName:
     Attributes:
         kind: what it holds.
         round: the round, for hyperplanes and releases; 0 otherwise.
-        item: block (feature, presence), pair of clusters (hyperplane), place in the round's
+        item: block (feature, presence, column), pair of clusters (hyperplane), place in the round's
             sums (release) or recipient (result, by place in the agreement); 0 for keys.
-        part: feature of the block, or entry of the hyperplane; 0 otherwise.
+        part: feature or column's vector of the block, or entry of the hyperplane; 0 otherwise.
     """
 
     kind: BlobKind
@@ -46,27 +47,18 @@ class BlobName:
 
     def __str__(self) -> str:
         """Say the name as messages and file names do, for example "feature-00002-005"."""
-        match self.kind:
-            case BlobKind.PUBLIC_KEY | BlobKind.RELINEARISATION_KEYS:
-                return str(self.kind.value)
-            case BlobKind.FEATURE:
-                return f"feature-{self.item:05d}-{self.part:03d}"
-            case BlobKind.PRESENCE:
-                return f"presence-{self.item:05d}"
-            case BlobKind.HYPERPLANE:
-                return f"hyperplane-{self.round:04d}-{self.item:05d}-{self.part:03d}"
-            case BlobKind.RELEASE:
-                return f"release-{self.round:04d}-{self.item:05d}"
-            case BlobKind.RESULT:
-                return f"result-{self.item:05d}"
+        places = (f"{getattr(self, place):0{_DIGITS[place]}d}" for place in _PLACES[self.kind])
+        return "-".join((self.kind.value, *places))
 
 
+_DIGITS = {"round": 4, "item": 5, "part": 3}
 _TEXT = re.compile(r"([a-z-]+?)((?:-\d+)*)")
 _PLACES: dict[BlobKind, tuple[str, ...]] = {
     BlobKind.PUBLIC_KEY: (),
     BlobKind.RELINEARISATION_KEYS: (),
     BlobKind.FEATURE: ("item", "part"),
     BlobKind.PRESENCE: ("item",),
+    BlobKind.COLUMN: ("item", "part"),
     BlobKind.HYPERPLANE: ("round", "item", "part"),
     BlobKind.RELEASE: ("round", "item"),
     BlobKind.RESULT: ("item",),

@@ -17,6 +17,7 @@ class BlobKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BLOB_KIND_HYPERPLANE: _ClassVar[BlobKind]
     BLOB_KIND_RELEASE: _ClassVar[BlobKind]
     BLOB_KIND_RESULT: _ClassVar[BlobKind]
+    BLOB_KIND_COLUMN: _ClassVar[BlobKind]
 BLOB_KIND_UNSPECIFIED: BlobKind
 BLOB_KIND_PUBLIC_KEY: BlobKind
 BLOB_KIND_RELINEARISATION_KEYS: BlobKind
@@ -25,6 +26,7 @@ BLOB_KIND_PRESENCE: BlobKind
 BLOB_KIND_HYPERPLANE: BlobKind
 BLOB_KIND_RELEASE: BlobKind
 BLOB_KIND_RESULT: BlobKind
+BLOB_KIND_COLUMN: BlobKind
 
 class BlobName(_message.Message):
     __slots__ = ("kind", "round", "item", "part")

@@ -81,5 +81,5 @@ def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
 
 def test_an_impossible_budget_is_refused_in_words(tmp_path: Path) -> None:
     shape = StudyShape(n_clusters=4, n_rounds=6, seed=1, epsilon=1e9)
-    with pytest.raises(ConfigError, match="--epsilon"):
+    with pytest.raises(ConfigError, match="epsilon"):
         make_workspace(tmp_path / "demo", generated_tables(3, 1), shape, workers=2)

@@ -56,7 +56,7 @@ class Lab:
         """Releases the one total, once for each std, under a label of its own."""
         names = [f"release-{number}-{column}" for column in range(len(stds))]
         return ReleaseTask(
-            partials=((self.total,) * len(stds),),
+            partials=((self.total,),) * len(stds),
             outputs=tuple(self.folder / name for name in names),
             labels=tuple(names),
             noise=draw_noise(PARAMETERS, stds, (TARGET_SCALE,) * len(stds)),

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from mpcseg.errors import (
     AgreementError,
+    CertificateEndedError,
     ConfigError,
     ExpiredError,
     MpcsegError,
@@ -264,7 +265,7 @@ OPERATIONS: list[
     ("a field beside the terms", lambda: edited(lambda d: d.update(note="")), TODAY,
      (AgreementError, "an agreement and signatures, and nothing else")),
     ("another version", lambda: with_format("mpcseg agreement 2"), TODAY,
-     (AgreementError, "its format is not 'mpcseg agreement 1'")),
+     (AgreementError, "its format is not 'mpcseg agreement 2'")),
     ("signatures as a list", lambda: edited(lambda d: d.update(signatures=[])), TODAY,
      (AgreementError, "not an object")),
     ("no signature", lambda: freeze(spec()).canonical, TODAY,
@@ -313,7 +314,7 @@ OPERATIONS: list[
      lambda: edited(lambda d: d["agreement"]["key"].update(identity("alder", 1).card.document)),
      TODAY, (AgreementError, "two organisations are named 'alder', with different cards")),
     ("a certificate that has ended", of_expired_certificate, TODAY,
-     (AgreementError, "certificate of 'alder' is valid from")),
+     (CertificateEndedError, "certificate of 'alder' is valid from")),
     ("a card that another key signed", of_a_card_that_another_key_signed, TODAY,
      (SignatureError, r"alder\.card is not signed by its own signing key")),
     ("a card of another certificate", of_a_card_of_another_certificate, TODAY,

@@ -399,7 +399,7 @@ def forged(
     signed = bytes.fromhex(study.digest) + name.encode() + b"\0" + document
     content = len(document).to_bytes(4, "big") + identity(signer).sign("results", signed) + document
     info = b"mpcseg results\0" + bytes.fromhex(spec.digest) + recipient.encode()
-    header = f"mpcseg results 1\n{spec.digest}\n{recipient}\n".encode()
+    header = f"mpcseg results 2\n{spec.digest}\n{recipient}\n".encode()
     return header + seal(spec.card_of(recipient), content, info)
 
 
@@ -435,7 +435,7 @@ def heading(content: bytes) -> bytes:
 
 def with_header(content: bytes, *, digest: str = SPEC.digest, name: str = "alder") -> bytes:
     """The same sealed bytes under another heading."""
-    return f"mpcseg results 1\n{digest}\n{name}\n".encode() + content.split(b"\n", 3)[3]
+    return f"mpcseg results 2\n{digest}\n{name}\n".encode() + content.split(b"\n", 3)[3]
 
 
 CHANGED = "changed on the way"
@@ -475,7 +475,7 @@ OPERATIONS: list[tuple[str, Callable[[Sealed], bytes], bool, str]] = [
     ("signed by the recipient itself", lambda s: forged(signer="alder"), False, NOT_SIGNED),
     (
         "of another version",
-        lambda s: s["alder"].replace(b"results 1", b"results 2", 1),
+        lambda s: s["alder"].replace(b"results 2", b"results 1", 1),
         False,
         NOT_RESULTS,
     ),

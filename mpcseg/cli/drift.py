@@ -1,0 +1,184 @@
+"""``mpcseg drift``: what has changed since the study that this one follows; for people and jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.results import RESULTS_FILE
+from mpcseg.errors import ConfigError, DriftError
+from mpcseg.report.drift import Drift, Limits
+from mpcseg.report.drift import drift as compared
+from mpcseg.report.drift_tables import drift_table, migration_table
+from mpcseg.report.drift_words import summary, verdict
+from mpcseg.report.files import (
+    jsonable,
+    verify_output_file,
+    verify_output_folder,
+    write_json,
+    write_text,
+)
+from mpcseg.report.migration import Migration, migration
+from mpcseg.report.sections import DataTable
+from mpcseg.report.wording import shown
+from mpcseg.study.documents import read_bytes
+from mpcseg.study.results import Results, parse_results
+from mpcseg.text import one_line
+
+DRIFT_FILE, MIGRATION_FILE = "drift.json", "migration.json"
+
+_LARGEST_RESULTS = 1 << 28
+
+
+def drift(  # noqa: PLR0913  each is an option of the command line
+    *,
+    former: Annotated[
+        Path,
+        typer.Argument(
+            help="Results of the former study: results.json, or the folder that `mpcseg party "
+            "results --output` has written."
+        ),
+    ],
+    new: Annotated[Path, typer.Argument(help="Results of the study that follows it, likewise.")],
+    study: Annotated[
+        Path, typer.Option("--study", help="The agreement of the study that follows.")
+    ],
+    psi: Annotated[
+        float,
+        typer.Option("--psi", min=0, help="Population stability index from which on sizes count."),
+    ] = Limits.psi,
+    movement: Annotated[
+        float,
+        typer.Option(
+            "--movement",
+            min=0,
+            help="How far beyond chance a segment has to have moved to count (z).",
+        ),
+    ] = Limits.z,
+    move: Annotated[
+        float,
+        typer.Option(
+            "--move", min=0, help="And by how many standard deviations of all customers at least."
+        ),
+    ] = Limits.move,
+    labels: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--labels",
+            help="Two files of own customers' labels, the former study's and the new one's: show "
+            "who went where. They are read here, and nothing of them is sent.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder for drift.json, and migration.json with --labels."),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", help="Write it as a page as well, with figures: one file, for a browser."
+        ),
+    ] = None,
+) -> None:
+    """Show how segments have changed since the former study; for schedulers, by the exit status.
+
+    0 where no limit is passed, 80 where one is, anything else for an error. Needs no node and no
+    key, and sends nothing: everything is computed from results that this organisation holds.
+    """
+    if output is not None:
+        verify_output_folder(output)
+    if page is not None:
+        verify_output_file(page)
+    spec = study_to_end(study)
+    was, is_ = _results(former), _results(new)
+    found = compared(spec, was, is_, Limits(psi, movement, move))
+    console = Console()
+    moved = migration(*labels) if labels is not None else None
+    _show(found, moved, console)
+    if output is not None:
+        write_json(output / DRIFT_FILE, drift_document(found))
+        if moved is not None:
+            write_json(output / MIGRATION_FILE, _migration_document(moved))
+        console.print(f"Results: {output}", highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        _write_page(page, found, moved, is_)
+    if found.exceeded:
+        raise DriftError(
+            f"the segments of '{found.study}' have changed by more than the limits since "
+            f"'{found.former_study}': population stability index {found.psi:.3f}, "
+            f"{sum(map(found.moved, found.segments))} segments moved",
+            "Look at what has changed before the segments are used as they were.",
+        )
+
+
+def drift_document(found: Drift) -> dict[str, object]:
+    """Drift as plain data for JSON."""
+    document: dict[str, object] = jsonable(found)
+    return {
+        **document,
+        "sizes_changed": found.sizes_changed,
+        "moved": [segment.number for segment in found.segments if found.moved(segment)],
+        "exceeded": found.exceeded,
+        "in_words": [*summary(found), *(verdict(found, one) for one in found.segments)],
+    }
+
+
+def _results(path: Path) -> Results:
+    file = path / RESULTS_FILE if path.is_dir() else path
+    return parse_results(read_bytes(file, "the results", limit=_LARGEST_RESULTS), str(file))
+
+
+def _migration_document(moved: Migration) -> dict[str, object]:
+    return {
+        "moved": [
+            {"former_segment": former, "segment": number, "customers": count}
+            for (former, number), count in sorted(moved.counts.items())
+        ],
+        "joined": {str(number): count for number, count in sorted(moved.joined.items())},
+        "left": {str(former): count for former, count in sorted(moved.left.items())},
+    }
+
+
+def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results) -> None:
+    try:
+        from mpcseg.report.document import ReportDocument  # noqa: PLC0415  an optional part
+        from mpcseg.report.drift_section import drift_section, migration_section  # noqa: PLC0415
+        from mpcseg.report.page import html  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"pages need the package {error.name}, which is not installed",
+            "Run: pip install 'mpcseg[report]'",
+        ) from None
+    sections = [drift_section(found)]
+    migrated = migration_section(moved, new.recipient) if moved is not None else None
+    document = ReportDocument(
+        study=found.study,
+        title=f"{found.study} since {found.former_study}",
+        subtitle=f"For {new.recipient}, of results made {new.made_at}",
+        sections=(*sections, *([migrated] if migrated else [])),
+    )
+    write_text(page, html(document))
+
+
+def _show(found: Drift, moved: Migration | None, console: Console) -> None:
+    _table(drift_table(found), console)
+    for sentence in (*summary(found), *(verdict(found, one) for one in found.segments)):
+        console.print(Text(one_line(sentence)))
+    if moved is not None:
+        _table(migration_table(moved), console)
+
+
+def _table(made: DataTable, console: Console) -> None:
+    table = Table(title=Text(one_line(made.title)))
+    for column in made.columns:
+        table.add_column(Text(one_line(column.title)), justify="right")
+    for row in made.rows:
+        cells = zip(row, made.columns, strict=True)
+        table.add_row(*(Text(one_line(shown(cell, column))) for cell, column in cells))
+    console.print(table)

@@ -1,0 +1,82 @@
+"""Which certificates the compute node admits, while certificates of a study are renewed.
+
+An organisation's nodes change to its new certificate one after the other, and not at the moment at
+which the compute node takes the renewal. So the old one counts until the new one was used, and not
+any longer: what an organisation has replaced opens no door. Runs on: compute node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from mpcseg.audit.records import CertificateUsed, Entry
+from mpcseg.errors import UnknownCertificateError
+from mpcseg.study.spec import StudySpec
+from mpcseg.study.versions import FIRST
+
+Note = Callable[[CertificateUsed], None]
+"""Puts on record, before the call is answered, that a new certificate was used."""
+
+
+def used_versions(entries: Iterable[Entry]) -> dict[str, int]:
+    """The version of the newest certificate that each organisation has used, by a node's log."""
+    used: dict[str, int] = {}
+    for entry in entries:
+        record = entry.record
+        if isinstance(record, CertificateUsed):
+            used[record.organisation] = max(record.version, used.get(record.organisation, FIRST))
+    return used
+
+
+class Pins:
+    """The certificates of a study's organisations.
+
+    Args:
+        spec: the study.
+        used: version of the newest certificate that an organisation has used, where it was renewed.
+        note: called when an organisation comes with a newer one for the first time; what it raises
+            leaves the older one counting.
+    """
+
+    def __init__(
+        self, spec: StudySpec, used: Mapping[str, int] | None = None, note: Note | None = None
+    ) -> None:
+        self._used = dict(used or {})
+        self._note = note
+        self._known: dict[str, tuple[str, int]] = {}
+        self._pem: dict[str, bytes] = {}
+        for organisation in spec.organisations:
+            for version, card in spec.cards_of(organisation.name).items():
+                self._known[card.fingerprint] = (organisation.name, version)
+                self._pem[card.fingerprint] = card.certificate_pem
+
+    @property
+    def certificates(self) -> set[bytes]:
+        """Those that count, PEM text."""
+        return {pem for fingerprint, pem in self._pem.items() if self.name_of(fingerprint)}
+
+    def name_of(self, fingerprint: str) -> str | None:
+        """Whose certificate it is; None for one that does not count."""
+        name, version = self._known.get(fingerprint, ("", 0))
+        return name if name and version >= self._used.get(name, FIRST) else None
+
+    def admit(self, fingerprint: str) -> str | None:
+        """Whose certificate it is, by which somebody calls; as `name_of`.
+
+        Raises:
+            UnknownCertificateError: its organisation has used a newer one.
+            StorageError: that it uses a newer one for the first time cannot be written down.
+        """
+        name, version = self._known.get(fingerprint, ("", 0))
+        newest = self._used.get(name, FIRST)
+        if name and version < newest:
+            raise UnknownCertificateError(
+                f"the certificate of '{name}' was renewed, and the new one is in use: the old one "
+                "counts no more",
+                "Start this node with the renewed identity, and give it the renewal.",
+            )
+        if name and version > newest:
+            if self._note is not None:
+                self._note(CertificateUsed(organisation=name, version=version))
+            self._used[name] = version
+        return name or None
