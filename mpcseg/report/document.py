@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
+from mpcseg.report.choice import choice_section
 from mpcseg.report.map import map_section
 from mpcseg.report.profiles import profile_section
 from mpcseg.report.quality import budget_section, quality_section
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     sizes_section,
     profile_section,
     map_section,
+    choice_section,
     quality_section,
     hidden_section,
     budget_section,
