@@ -7,12 +7,11 @@ import altair as alt
 from mpcseg.report.charts import chart_of
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Column, DataTable, Figure, Section
-from mpcseg.report.style import BLUE, CHART_WIDTH
+from mpcseg.report.style import BLUE, CHART_WIDTH, ORANGE
 from mpcseg.report.wording import counted, number
 from mpcseg.study.choice_figures import CandidateFigures, ChoiceFigures
 
 _HEIGHT = 110
-_CHOSEN = "#d1495b"
 _CURVES = (
     ("inertia", "inertia within segments, part of the whole (less is better)"),
     ("calinski_harabasz", "Calinski-Harabasz index (more is better)"),
@@ -81,7 +80,7 @@ def _figure(choice: ChoiceFigures, told: list[CandidateFigures]) -> Figure:
 
 def _curve(
     choice: ChoiceFigures, told: list[CandidateFigures], field: str, title: str
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     rows = []
     for one in told:
         value = getattr(one, field)
@@ -105,7 +104,7 @@ def _curve(
         )
     )
     value = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
-    color = alt.when("datum.chosen").then(alt.value(_CHOSEN)).otherwise(alt.value(BLUE))
+    color = alt.when("datum.chosen").then(alt.value(ORANGE)).otherwise(alt.value(BLUE))
     return alt.layer(
         base.mark_rule(color=BLUE).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
         base.mark_line(color=BLUE).encode(y=value),

@@ -61,7 +61,8 @@ class Scouting:
         self._terms, self._moments, self._seed = terms, moments, seed
         self._weights = 1 / np.diag(moments.covariance)
         self._made = 0
-        self._totals: Totals | None = None
+        self._sign_error: float
+        self._totals: Totals
         self._appraisals: dict[int, list[Appraisal]] = {k: [] for k in terms.candidates}
         self._centers = self._start(terms.candidates[0], 0)
 
@@ -105,6 +106,8 @@ class Scouting:
         Args:
             smallest_segment: customers that a segment must have to be shown.
         """
+        if self.step() is not None:
+            raise ProtocolError("a number of clusters was to be chosen before the scout rounds")
         rng = np.random.default_rng(self._seed)
         points = sample_from_moments(self._moments, N_POINTS, rng)
         starts = [self._judged(k) for k in self._terms.candidates]
@@ -139,7 +142,7 @@ class Scouting:
 
     def _corrected(self, first: Array, stds: Array) -> tuple[Array, Array]:
         """Sums over all clusters are those of the sample, and better known with every round."""
-        if self._totals is None:
+        if not self._made:
             self._totals = Totals(first.sum(axis=0), np.sqrt(len(first)) * stds[0])
             return first, stds
         return self._totals.correct(first, stds)
@@ -171,8 +174,6 @@ class Scouting:
         Without noise each has its own word: weights that do not quite add up to 1 do so alike in
         its parts and in its whole.
         """
-        if self._totals is None:
-            raise ProtocolError("a number of clusters was to be chosen before the scout rounds")
         if one.first_stds.any():
             every = [other for some in self._appraisals.values() for other in some]
             squares = np.array([other.squares.sum(axis=0) for other in every])
