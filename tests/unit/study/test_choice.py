@@ -1,5 +1,4 @@
-"""The choice of a number of segments: indices from sums alone, a rule that minds noise, and tables
-whose number is known."""
+"""The choice of a number of segments: indices from sums, a rule that minds noise, known answers."""
 
 from __future__ import annotations
 
@@ -153,7 +152,7 @@ def test_what_noise_hides_within_segments_makes_no_number_look_better() -> None:
 def test_a_schedule_that_is_fed_the_old_sums_asks_for_the_same_rounds() -> None:
     records = blobs(3, 2000, 5)
 
-    def schedule():  # noqa: ANN202
+    def schedule():
         return clear_schedule(
             n_clusters=3, features=["a", "b"], n_rounds=1, scouting=ScoutTerms((2, 3), 2, 1)
         )
