@@ -124,8 +124,13 @@ def plan(epsilon: float | None, n_features: int, *, own_draw: bool, n_rounds: in
     return no_noise_plan(**shape) if epsilon is None else noise_plan(epsilon=epsilon, **shape)
 
 
-def study(records: Array, noise: NoisePlan, seed: int) -> StudyResult:
-    """A whole study in the clear, with noise drawn as both nodes draw it."""
+def study(
+    records: Array, noise: NoisePlan, seed: int, *, former: Array | None = None
+) -> StudyResult:
+    """A whole study in the clear, with noise drawn as both nodes draw it.
+
+    Starts from a former study's centroids where these are given.
+    """
     schedule = Schedule(
         n_clusters=noise.n_clusters,
         n_rounds=noise.n_rounds,
@@ -137,6 +142,7 @@ def study(records: Array, noise: NoisePlan, seed: int) -> StudyResult:
         sharp=SHARP,
         seed=seed,
         noise=noise,
+        former=former,
     )
     while (request := schedule.request()) is not None:
         stds = noise.stds(request.kind, request.sign)

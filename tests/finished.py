@@ -12,10 +12,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import numpy as np
 
 from mpcseg.audit.log import AuditLog
 from mpcseg.ckks.secret import SecretKey
@@ -25,6 +27,7 @@ from mpcseg.nodes.progress import Progress, SeveralProgress
 from mpcseg.nodes.requests import fetch_results
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.report.structured_log import LogFile
+from mpcseg.study.cohort import Cohort
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.events import NodeAbsent, NodeBack, RoundProgress
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations
@@ -173,8 +176,10 @@ class FinishedStudy:
 def finished_study() -> FinishedStudy:
     """The study; its folders are shared, so whoever changes files takes a copy."""
     folder = Path(_FOLDER.name)
-    # So much budget that the noise does not drown ninety records.
-    nodes = two_organisations(privacy={"epsilon": 20.0}, n_rounds=1)
+    # So much budget that the noise does not drown 360 records.
+    nodes = two_organisations(
+        privacy={"epsilon": 20.0}, n_rounds=1, profile_columns=COLUMNS, party_shares=True
+    )
     agreement = write_study(folder / "trial.agreement", nodes.spec)
     left = folder / "left"
     known = KeyNodesKnowledge()
@@ -212,6 +217,26 @@ def finished_study() -> FinishedStudy:
     )
 
 
-COHORTS = [make_cohort(60, 2, 1), make_cohort(30, 2, 2)]
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "visits", "kind": "numeric", "lower": -1, "upper": 1},
+    {"name": "club", "kind": "category", "values": ["in", "out"], "other": "", "protected": True},
+]
+IN_CLUB = {-0.5: 0.3, 0.5: 0.75}
+"""How many of the customers around each centre are in the club: in the first group too few."""
+
+
+def _with_columns(cohort: Cohort, seed: int) -> Cohort:
+    """Visits lie around half of the first feature."""
+    rng = np.random.default_rng(seed)
+    first = cohort.records[:, 0]
+    visits = np.clip(first / 2 + rng.normal(0, 0.1, len(first)), -1, 1)
+    club = rng.random(len(first)) < np.where(first > 0, IN_CLUB[0.5], IN_CLUB[-0.5])
+    return replace(cohort, columns=np.column_stack([visits, club, ~club]).astype(np.float64))
+
+
+COHORTS = [
+    _with_columns(make_cohort(240, 2, 1), 1),
+    _with_columns(make_cohort(120, 2, 2), 2),
+]
 _DECRYPT = SecretKey.decrypt_slot_sum
 _FOLDER = tempfile.TemporaryDirectory(prefix="mpcseg-tests-")

@@ -25,7 +25,7 @@ from mpcseg.demo.workspace import StudyShape
 from mpcseg.reference.metrics import squared_distances
 from mpcseg.report.progress import RichProgress
 from mpcseg.study.cohort import Cohort, scale_records
-from mpcseg.study.labels import ReleasedCentroids
+from mpcseg.study.nearest import ReleasedCentroids
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

@@ -35,6 +35,7 @@ from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
 from mpcseg.study.cohort import Cohort, load_cohort
 from mpcseg.study.identity import Identity, load_identity
 from mpcseg.study.labels import LabelSummary, label_customers
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
 
@@ -192,7 +193,7 @@ class PartyClient(_Node[PartyConfig]):
         return label_customers(
             config.source,
             spec,
-            results.centroids.document,
+            ReleasedCentroids.of_results(spec, results),
             output,
             columns=config.columns,
             opt_out=config.opt_out,

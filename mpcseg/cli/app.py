@@ -24,6 +24,8 @@ from mpcseg.cli import (
     kit,
     party,
     plan,
+    report,
+    shapes,
     storage,
     study,
 )
@@ -47,8 +49,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("demo")(demo.demo)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("kit")(kit.kit)
+app.command("shapes")(shapes.shapes)
 app.command("drift")(drift.drift)
 app.add_typer(identity.app, name="identity")
 app.add_typer(study.app, name="study")

@@ -96,6 +96,14 @@ def demo(  # noqa: PLR0913  each is an option of the command line
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    report: Annotated[
+        Path,
+        typer.Option(
+            "--report",
+            help="Folder of the segment report, in every format; needs the extra `report`.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = Path("mpcseg-demo/report"),
     tables: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +145,7 @@ def demo(  # noqa: PLR0913  each is an option of the command line
         segments_csv=segments_csv,
         segments_json=segments_json,
         outcome=json,
+        report=report,
     )
     run_demo(options, Console())
 

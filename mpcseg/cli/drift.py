@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
-from mpcseg.cli.results import RESULTS_FILE
 from mpcseg.errors import ConfigError, DriftError
 from mpcseg.report.drift import Drift, Limits
 from mpcseg.report.drift import drift as compared
 from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.files import (
+    RESULTS_FILE,
     jsonable,
     verify_output_file,
     verify_output_folder,
@@ -161,24 +162,32 @@ def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results)
         study=found.study,
         title=f"{found.study} since {found.former_study}",
         subtitle=f"For {new.recipient}, of results made {new.made_at}",
+        made_at=new.made_at,
         sections=(*sections, *([migrated] if migrated else [])),
     )
     write_text(page, html(document))
 
 
 def _show(found: Drift, moved: Migration | None, console: Console) -> None:
-    _table(drift_table(found), console)
+    # What each feature did is said in words: there is no room for a column each.
+    _table(drift_table(found), console, without=re.compile("move_\\d+|.*_z"))
     for sentence in (*summary(found), *(verdict(found, one) for one in found.segments)):
         console.print(Text(one_line(sentence)))
     if moved is not None:
         _table(migration_table(moved), console)
 
 
-def _table(made: DataTable, console: Console) -> None:
+def _table(made: DataTable, console: Console, without: re.Pattern[str] | None = None) -> None:
     table = Table(title=Text(one_line(made.title)))
-    for column in made.columns:
+    kept = [
+        place
+        for place, column in enumerate(made.columns)
+        if without is None or not without.fullmatch(column.name)
+    ]
+    columns = [made.columns[place] for place in kept]
+    for column in columns:
         table.add_column(Text(one_line(column.title)), justify="right")
     for row in made.rows:
-        cells = zip(row, made.columns, strict=True)
+        cells = zip((row[place] for place in kept), columns, strict=True)
         table.add_row(*(Text(one_line(shown(cell, column))) for cell, column in cells))
     console.print(table)

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.cli.suspension import suspendable
+from mpcseg.errors import ConfigError
 from mpcseg.report.export import write_segments_csv, write_segments_json
-from mpcseg.report.files import SEGMENTS_CSV, SEGMENTS_JSON, write_json
+from mpcseg.report.files import RESULTS_FILE, SEGMENTS_CSV, SEGMENTS_JSON, write_json
 from mpcseg.report.model import segment_table
 from mpcseg.report.table import SegmentsView
-from mpcseg.study.results import Results
-
-RESULTS_FILE = "results.json"
+from mpcseg.study.documents import read_bytes
+from mpcseg.study.identity import Identity
+from mpcseg.study.results import Results, sealed_bytes
+from mpcseg.study.spec import StudySpec
 
 
 def write_results(results: Results, folder: Path) -> None:
@@ -30,6 +34,36 @@ def write_results(results: Results, folder: Path) -> None:
         table = segment_table(results)
         write_segments_csv(table, folder / SEGMENTS_CSV)
         write_segments_json(table, folder / SEGMENTS_JSON)
+
+
+def sealed_results(  # noqa: PLR0913  where results can come from
+    spec: StudySpec,
+    own: Identity,
+    file: Path | None,
+    address: str | None,
+    *,
+    audit: Path,
+    patience: float,
+    proxy: str | None,
+    mode: ProgressMode,
+) -> bytes:
+    """What is sealed to this organisation: from a file, or fetched from the compute node.
+
+    Raises:
+        ConfigError: neither a file nor an address is given, or the file cannot be read.
+        NodeError: the results cannot be fetched.
+    """
+    if file is not None:
+        return read_bytes(file, "the sealed results", limit=2 * sealed_bytes(spec, own.name))
+    if address is None:
+        raise ConfigError(
+            "results are fetched from the compute node, and no address is given",
+            "Give --address HOST:PORT, or --sealed FILE for a file that you were sent.",
+        )
+    from mpcseg.nodes.requests import fetch_results  # noqa: PLC0415  gRPC takes a while to import
+
+    with suspendable(), open_progress(mode) as shown:
+        return fetch_results(spec, own, address, shown, audit=audit, patience=patience, proxy=proxy)
 
 
 def show_results(results: Results, console: Console) -> None:

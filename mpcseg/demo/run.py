@@ -17,6 +17,7 @@ from rich.console import Console
 from mpcseg.demo.children import Children
 from mpcseg.demo.commands import Commands
 from mpcseg.demo.comparison import compare, verify_scikit_learn
+from mpcseg.demo.first_report import write_first_report
 from mpcseg.demo.outcome import Summaries, outcome_document, read_summaries
 from mpcseg.demo.screen import (
     Screen,
@@ -34,6 +35,7 @@ from mpcseg.report.files import (
     SEGMENTS_CSV,
     SEGMENTS_JSON,
     verify_output_file,
+    verify_output_folder,
     write_json,
     write_text,
 )
@@ -64,6 +66,7 @@ class DemoOptions:
         segments_csv: where the segment table is written as CSV.
         segments_json: where it is written as JSON.
         outcome: where everything that was found and measured is written as JSON, if anywhere.
+        report: folder of the segment report, if one is wanted.
     """
 
     data: Path | None
@@ -81,6 +84,7 @@ class DemoOptions:
     segments_csv: Path
     segments_json: Path
     outcome: Path | None
+    report: Path | None = None
 
 
 def run_demo(options: DemoOptions, console: Console) -> None:
@@ -98,6 +102,9 @@ def run_demo(options: DemoOptions, console: Console) -> None:
         for path in (options.segments_csv, options.segments_json, options.outcome):
             if path is not None:
                 verify_output_file(path, made=DEFAULT_FOLDER)
+        if options.report is not None:
+            inside = options.report.parent == DEFAULT_FOLDER
+            verify_output_folder(DEFAULT_FOLDER if inside else options.report)
     tables = _tables(options)
     verify_enough(tables.n_records, options.clusters)
     if options.tables is not None:
@@ -199,6 +206,8 @@ def _finish(
             options.outcome, outcome_document(workspace, tables, summaries, comparison, seconds)
         )
         written.append(options.outcome)
+    if options.report is not None:
+        written += write_first_report(workspace, options.report, console)
     show_end(console, seconds, written)
 
 

@@ -95,7 +95,7 @@ def _needed(spec: StudySpec, holder: Holder) -> Iterator[tuple[str, str]]:
         f"in the agreement (certificate valid until {_end(holder)}). Readable by its owner alone.",
     )
     if "party" in holder.roles:
-        features = ", ".join(escaped(name) for name in spec.feature_names)
+        features = ", ".join(escaped(name) for name in spec.column_names)
         consent = (
             f"; and {escaped(spec.consent.column)}, in which a record that takes part says "
             f"{escaped(spec.consent.value)}"
@@ -221,8 +221,9 @@ def _talks(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]:
 def _leaves(spec: StudySpec, holder: Holder) -> Iterator[str]:
     if "party" in holder.roles:
         yield (
-            f"From the party node: ciphertexts of the {spec.n_features} agreed columns, scaled and "
-            "clipped, in shuffled order; how many blocks they fill. No identifier, no other column."
+            f"From the party node: ciphertexts of the {len(spec.column_names)} agreed "
+            "columns, scaled and clipped, in shuffled order; how many blocks they fill. No "
+            "identifier, no other column."
         )
     if "key" in holder.roles:
         yield (

@@ -85,7 +85,7 @@ def provenance_section(received: Received) -> Section:
         signature = f"signed by {spec.key.name}, which runs the key node; checked for this report"
     else:
         signature = (
-            f"not checked: read from a file of results that {results.recipient} had opened earlier"
+            f"not checked again: read from a file of results that {results.recipient} had opened"
         )
     facts: list[tuple[Cell, ...]] = [
         ("study", results.study),

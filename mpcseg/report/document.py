@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
 from mpcseg.report.choice import choice_section
+from mpcseg.report.columns import columns_section
+from mpcseg.report.fairness_section import fairness_section
 from mpcseg.report.map import map_section
 from mpcseg.report.profiles import profile_section
 from mpcseg.report.quality import budget_section, quality_section
@@ -26,6 +28,8 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     profile_section,
     map_section,
     choice_section,
+    columns_section,
+    fairness_section,
     quality_section,
     hidden_section,
     budget_section,
@@ -42,12 +46,14 @@ class ReportDocument:
         study: the study's name.
         title: of the document.
         subtitle: for whom it was made, and when.
+        made_at: of the results, UTC, as in 2025-03-31T12:00:00Z.
         sections: in order.
     """
 
     study: str
     title: str
     subtitle: str
+    made_at: str
     sections: tuple[Section, ...]
 
 
@@ -63,5 +69,6 @@ def report_document(received: Received) -> ReportDocument:
         study=results.study,
         title=f"Segments of {results.study}",
         subtitle=f"For {results.recipient}, of results made {results.made_at}",
+        made_at=results.made_at,
         sections=tuple(section for section in made if section is not None),
     )

@@ -19,7 +19,8 @@ from mpcseg.privacy.release import significant
 # sent to an organisation is rounded to the agreed digits before (`mpcseg.study.figures`).
 SIGNIFICANT_DIGITS = 5
 
-# In the key node's folder of results.
+# In a folder of opened results.
+RESULTS_FILE = "results.json"
 SEGMENTS_CSV = "segments.csv"
 SEGMENTS_JSON = "segments.json"
 
@@ -48,7 +49,12 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; a reader finds the whole file, old or new.
+    """Write UTF-8 text; as `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; a reader finds the whole file, old or new.
 
     Only this user may read the file, and the folder where it had to be made.
 
@@ -57,7 +63,7 @@ def write_text(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(path, text.encode(), 0o600)
+        write_whole(path, content, 0o600)
     except OSError as error:
         raise _unwritable(path, error.strerror or "unknown reason") from None
 

@@ -24,6 +24,9 @@ from mpcseg.study.joint import JointMoments
 
 _DIGITS = 3
 _CORNERS = 72
+_MENTIONED = 2
+_NOTABLE = 0.25
+"""Weight in an axis from which on a feature is named in its description."""
 _ARROWS = 8
 """Features up to which their directions are drawn; more would hide the segments."""
 
@@ -123,7 +126,7 @@ def _map(received: Received, axes: Axes, segments: list[Segment]) -> Figure:
     span = 1.08 * max(abs(point[side]) for point in (*corners, *arrows) for side in ("x", "y"))
     scale = alt.Scale(domain=[-span, span], nice=False)
     names = [
-        f"{name} principal component ({share(float(part), 2)} of the variance)"
+        f"{name} component ({share(float(part), 2)} of variance)"
         for name, part in zip(("first", "second"), axes.shares, strict=True)
     ]
     x = alt.X("x:Q", scale=scale, title=names[0], axis=alt.Axis(tickCount=5))
@@ -164,7 +167,8 @@ def _reading(received: Received, axes: Axes) -> str:
     """What the axes stand for, in words."""
     parts = []
     for axis, name in enumerate(("To the right", "Upwards")):
-        order = np.abs(axes.loadings[:, axis]).argsort()[::-1][:2]
+        strengths = np.abs(axes.loadings[:, axis])
+        order = [j for j in strengths.argsort()[::-1][:_MENTIONED] if strengths[j] >= _NOTABLE]
         grows = [
             f"{received.table.feature_names[j]} "
             f"{'grows' if axes.loadings[j, axis] > 0 else 'falls'}"

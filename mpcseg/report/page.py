@@ -22,7 +22,7 @@ def html(document: ReportDocument) -> str:
     Its content security policy allows this page's own style sheet, and nothing else: a name that
     somehow became markup could neither run nor fetch anything.
     """
-    style = _template("report.css")
+    style = template("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = _ENVIRONMENT.get_template("report.html.j2")
     return page.render(
@@ -55,12 +55,13 @@ def _is_number(cell: Cell) -> bool:
     return not isinstance(cell, str)
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """A file of this package's folder of templates."""
     return (resources.files("mpcseg.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_template),
+    loader=jinja2.FunctionLoader(template),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

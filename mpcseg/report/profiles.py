@@ -17,6 +17,8 @@ _ROW = 44
 _PANEL_ROW = 24
 _PANELS_BESIDE = 2
 _MENTIONED = 3
+_COLUMNS = 8
+"""Segments up to which each has a column of the heat map; more have a row each."""
 
 
 def profile_section(received: Received) -> Section | None:
@@ -63,12 +65,22 @@ def _heat_map(received: Received) -> Figure:
                 }
             )
     has_noise = any(row["noise"] for row in rows)
-    size = max(8, min(13, round(CHART_WIDTH / len(table.segments) / 4.5)))
-    base = chart_of(rows).encode(
-        x=alt.X("segment:N", sort=None, title="segment", axis=_axis(labelAngle=0, orient="top")),
-        y=alt.Y("feature:N", sort=None, title=None, axis=_axis()),
-    )
+    n_columns, n_rows = len(table.segments), len(table.feature_names)
+    if n_columns <= _COLUMNS:
+        base = chart_of(rows).encode(
+            x=alt.X(
+                "segment:N", sort=None, title="segment", axis=_axis(labelAngle=0, orient="top")
+            ),
+            y=alt.Y("feature:N", sort=None, title=None, axis=_axis()),
+        )
+    else:
+        n_columns, n_rows = n_rows, n_columns
+        base = chart_of(rows).encode(
+            x=alt.X("feature:N", sort=None, title=None, axis=_axis(orient="top")),
+            y=alt.Y("segment:N", sort=None, title="segment", axis=_axis()),
+        )
     ink = alt.Color("ink:N", scale=None)
+    size = max(8, min(13, round(CHART_WIDTH / n_columns / 4.5)))
     value = base.mark_text(fontSize=size, dy=-7 if has_noise else 0)
     layers: list[alt.Chart] = [
         base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(
@@ -109,13 +121,13 @@ def _lines(received: Received) -> Figure:
     """Parallel coordinates, a panel per segment: no colour is needed, however many there are."""
     table = received.table
     rows: list[dict[str, Any]] = []
-    for panel, name in zip(table.segments, received.names, strict=True):
+    for panel in table.segments:
         for segment in table.segments:
             for place, summary in enumerate(segment.features):
                 noise = summary.deviation_noise or 0.0
                 rows.append(
                     {
-                        "panel": f"{panel.number}: {name}",
+                        "panel": f"segment {panel.number}",
                         "segment": segment.number,
                         "own": segment.number == panel.number,
                         "place": place,
@@ -134,25 +146,26 @@ def _lines(received: Received) -> Figure:
         axis=alt.Axis(tickCount=5, grid=True),
     )
     y = alt.Y("feature:N", sort=None, title=None, axis=_axis(grid=False))
-    base = chart_of(rows)
-    own, others = alt.datum.own, ~alt.datum.own
+    base, own, others = alt.Chart(), alt.datum.own, ~alt.datum.own
     line = {"order": alt.Order("place:Q"), "detail": "segment:N", "x": x, "y": y}
+    mine = base.transform_filter(own)
     layered = alt.layer(
-        chart_of([{"zero": 0}]).mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="zero:Q"),
+        base.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=alt.datum(0)),
         base.transform_filter(others).mark_line(color=FAINT, strokeWidth=1).encode(**line),
-        base.transform_filter(own).mark_line(color=INK, strokeWidth=2).encode(**line),
-        base.transform_filter(own)
-        .mark_rule(color=INK, strokeWidth=5, opacity=0.45)
-        .encode(x=alt.X("low:Q"), x2="high:Q", y=y),
-        base.transform_filter(own).mark_point(color=INK, filled=True, size=55).encode(x=x, y=y),
-        data=alt.InlineData(values=rows),
+        mine.mark_line(color=INK, strokeWidth=2).encode(**line),
+        mine.mark_rule(color=INK, strokeWidth=5, opacity=0.45).encode(
+            x=alt.X("low:Q"), x2="high:Q", y=y
+        ),
+        mine.mark_circle(color=INK, size=55, opacity=1).encode(x=x, y=y),
     ).properties(
         width=CHART_WIDTH // _PANELS_BESIDE - 20,
         height=_PANEL_ROW * len(table.feature_names),
     )
     chart = layered.facet(
-        facet=alt.Facet("panel:N", sort=None, title=None), columns=_PANELS_BESIDE
-    ).resolve_scale(y="shared")
+        data=alt.InlineData(values=rows),
+        facet=alt.Facet("panel:N", sort=None, title=None),
+        columns=_PANELS_BESIDE,
+    )
     thick = "; the thick bar behind a dot is ± its noise" if _has_noise(received) else ""
     return Figure(
         name="profile-lines",

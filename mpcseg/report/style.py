@@ -11,7 +11,7 @@ from typing import Any
 INK = "#1a1a1a"
 MUTED = "#595959"
 """Text of minor weight; 7:1 on white."""
-FAINT = "#b3b3b3"
+FAINT = "#a0a0a0"
 """Lines that are there for comparison."""
 BLUE = "#0b5394"
 ORANGE = "#b04a00"
@@ -30,7 +30,7 @@ CONFIG: dict[str, Any] = {
         "titleFontWeight": "normal", "gridColor": "#e3e3e3", "domainColor": MUTED,
         "tickColor": MUTED, "labelLimit": 150,
     },
-    "header": {"labelFontSize": 13, "labelColor": INK, "labelLimit": 220},
+    "header": {"labelFontSize": 13, "labelColor": INK, "labelLimit": 165},
     "legend": {"labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK},
     "text": {"fontSize": 13, "color": INK},
     "view": {"stroke": None},

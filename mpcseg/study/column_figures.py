@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mpcseg.privacy.cells import hidden_labels
 from mpcseg.privacy.release import Suppression, significant, whole
 from mpcseg.study.column_estimates import CategoryEstimates, ColumnEstimates
+from mpcseg.study.joint import original
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.profile_columns import PARTY_COLUMN, NumericColumn
 from mpcseg.study.spec import StudySpec
@@ -170,16 +171,15 @@ def _numeric(
         float(values[row, j]) for values in (found.means, found.spreads, found.mean_stds)
     )
 
-    def original(scaled: float) -> float:
-        value = float(column.unscale(min(max(scaled, -1.0), 1.0)))
-        return min(max(value, column.lower), column.upper)
+    def at(scaled: float) -> float:
+        return original(column, scaled)
 
     is_empty = not found.filled[row]
-    half = (original(mean + noise) - original(mean - noise)) / 2
+    half = (at(mean + noise) - at(mean - noise)) / 2
     return NumericFigures(
-        centre=significant(original(mean), digits),
-        low=None if is_empty else significant(original(mean - spread), digits),
-        high=None if is_empty else significant(original(mean + spread), digits),
+        centre=significant(at(mean), digits),
+        low=None if is_empty else significant(at(mean - spread), digits),
+        high=None if is_empty else significant(at(mean + spread), digits),
         noise=significant(half, digits) if spec.privacy.is_noised else None,
     )
 

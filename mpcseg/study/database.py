@@ -90,11 +90,11 @@ def database_chunks(url: str, table: str, wanted: Sequence[str], name: str) -> I
         raise DatabaseError(
             f"{name} cannot be read: SQLAlchemy is not installed", "Run: pip install 'mpcseg[sql]'"
         ) from None
-    with _plain_errors(name, "cannot be reached", "Check the URL, the network and the password."):
+    with plain_errors(name, "cannot be reached", "Check the URL, the network and the password."):
         engine = _engine(url)
         connection = engine.connect()
     with (
-        _plain_errors(name, "cannot be read", "Check that this user may read all agreed columns."),
+        plain_errors(name, "cannot be read", "Check that this user may read all agreed columns."),
         connection,
     ):
         if engine.dialect.name == "postgresql":
@@ -203,8 +203,17 @@ def _find(
 
 
 @contextmanager
-def _plain_errors(name: str, sentence: str, hint: str) -> Iterator[None]:
-    """Turn whatever SQLAlchemy and a driver raise into an error that quotes nothing of it."""
+def plain_errors(name: str, sentence: str, hint: str) -> Iterator[None]:
+    """Turn whatever SQLAlchemy and a driver raise into an error that quotes nothing of it.
+
+    Args:
+        name: what messages call the table.
+        sentence: what could not be done.
+        hint: what to do about it.
+
+    Raises:
+        DatabaseError: something else than an error of ours was raised.
+    """
     try:
         yield
     except MpcsegError:

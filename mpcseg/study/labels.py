@@ -12,28 +12,24 @@ for a changed identifier would belong to nobody.
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet
 
-from mpcseg.errors import ConfigError, OutputError
-from mpcseg.private import open_private
+from mpcseg.errors import ConfigError
 from mpcseg.study.cells import texts
 from mpcseg.study.cohort import agreed_values, scale_records
 from mpcseg.study.columns import AgreedColumns, agreed_columns
-from mpcseg.study.database import as_type, one_type
+from mpcseg.study.database import one_type
+from mpcseg.study.label_files import label_writer, whole_file
+from mpcseg.study.nearest import Assigned, ReleasedCentroids
 from mpcseg.study.selection import (
     Hashes,
     Selection,
@@ -46,81 +42,14 @@ from mpcseg.study.table import TableSource, no_records, open_chunks
 
 Array = npt.NDArray[np.float64]
 
-_SEGMENT = "segment"
-_DISTANCE = "distance"
-
-
-@dataclass(frozen=True)
-class ReleasedCentroids:
-    """What a recipient of centroids got.
-
-    Attributes:
-        segments: the segments' numbers, as in the report.
-        centers: shape (k, d), scaled space.
-        weights: shape (d,), 1 / variance of each feature.
-    """
-
-    segments: npt.NDArray[np.int64]
-    centers: Array
-    weights: Array
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any], features: Sequence[str]) -> ReleasedCentroids:
-        """Read the centroids' part of opened results.
-
-        Args:
-            document: ``segments`` (k numbers), ``centers_scaled`` (k rows of d),
-                ``feature_weights`` (d) and ``features`` (d names); anything else in it is not
-                looked at.
-            features: the agreed features' names.
-
-        Raises:
-            ConfigError: it is not of this form or of these features, or no segment was released.
-        """
-        try:
-            if not len(document["segments"]):
-                raise ConfigError(
-                    "no segment was large enough to be released: there is nothing to label by",
-                    "A study with fewer segments, or with less noise, may have some.",
-                )
-            released = cls(
-                np.array(document["segments"], dtype=np.int64),
-                np.array(document["centers_scaled"], dtype=np.float64),
-                np.array(document["feature_weights"], dtype=np.float64),
-            )
-            k, d = len(released.segments), len(features)
-            fits = (
-                list(document["features"]) == list(features)
-                and released.segments.shape == (k,)
-                and released.centers.shape == (k, d)
-                and released.weights.shape == (d,)
-                and bool(np.isfinite(released.centers).all())
-                and bool((np.isfinite(released.weights) & (released.weights > 0)).all())
-            )
-        except (KeyError, TypeError, ValueError, OverflowError):
-            fits = False
-        if not fits:
-            raise ConfigError(
-                "the results hold no centroids of this study's features",
-                "Take the results and the agreement of one study.",
-            )
-        return released
-
-    def nearest(self, records: Array) -> tuple[npt.NDArray[np.int64], Array]:
-        """The nearest released segment of each record, and how far its centroid is.
-
-        Args:
-            records: shape (n, d), scaled and clipped as agreed.
-
-        Returns:
-            Segment numbers, shape (n,), and distances in standard deviations, shape (n,). Of
-            equally near segments the first counts.
-        """
-        squares = np.empty((len(self.centers), len(records)))
-        for index, center in enumerate(self.centers):
-            squares[index] = (records - center) ** 2 @ self.weights
-        nearest = squares.argmin(axis=0)
-        return self.segments[nearest], np.sqrt(squares[nearest, np.arange(len(records))])
+_COLUMNS = {
+    "segment": pa.int64(),
+    "distance": pa.float64(),
+    "confidence": pa.float64(),
+    "far": pa.bool_(),
+}
+_PART = {"part": pa.int64()}
+"""Only where segments were merged: the released segment."""
 
 
 @dataclass(frozen=True)
@@ -128,37 +57,41 @@ class LabelSummary:
     """What was labelled, for the organisation's own screen.
 
     Attributes:
-        path: the file.
         n_labelled: customers who got a label.
         n_read: rows in the table.
         n_duplicates: of these, rows that repeat another one exactly.
         n_without_consent: of the others, rows without the agreed consent.
         n_opted_out: of the others, rows on the opt-out list.
+        n_far: customers unlike anybody in the study, among those who got a label.
         sizes: own customers by segment number.
         warnings: plain sentences; they hold no values.
     """
 
-    path: Path
     n_labelled: int
     n_read: int
     n_duplicates: int
     n_without_consent: int
     n_opted_out: int
+    n_far: int
     sizes: Mapping[int, int] = field(repr=False)
     warnings: tuple[str, ...]
 
 
-def label_customers(
+def label_customers(  # noqa: PLR0913  each is a choice of the caller
     source: TableSource,
     spec: StudySpec,
-    centroids: Mapping[str, Any],
+    released: ReleasedCentroids,
     output: Path,
     *,
     columns: Mapping[str, str] | None = None,
     opt_out: Path | None = None,
     overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> LabelSummary:
-    """Write a file with identifier, segment and distance of every customer who takes part.
+    """Write a file with a label of every customer who takes part.
+
+    Its columns: the identifier; ``segment``; ``part``, the released segment, where segments were
+    merged; ``distance``, ``confidence`` and ``far`` as in `mpcseg.study.nearest.Assigned`.
 
     The table is read twice, piece by piece: once for the identifiers alone, of which 8 bytes each
     are kept, to find those that stand twice. The file appears whole or not at all, and only this
@@ -167,14 +100,15 @@ def label_customers(
     Args:
         source: where the table is; it must have an identifier column.
         spec: the agreement: features, consent and radius.
-        centroids: the centroids' part of opened results (`ReleasedCentroids.of_document`).
+        released: the centroids.
         output: a ``.csv`` or ``.parquet`` file to be made.
         columns: agreed name to the party's own column name, where the two differ.
         opt_out: a list of identifiers to leave out.
         overwrite: replace the file if there is one.
+        progress: told of rows read and rows in all, after each piece.
 
     Raises:
-        ConfigError: no identifier column, impossible columns, or no usable centroids.
+        ConfigError: no identifier column, or impossible columns.
         OutputError: the file exists, is of another kind or cannot be written.
         DataError: what `mpcseg.study.cohort.load_cohort` raises.
     """
@@ -186,43 +120,67 @@ def label_customers(
         raise ConfigError(
             "labels need the customers' identifiers", "Name the table's column: id_column."
         )
-    if used.identifier in (_SEGMENT, _DISTANCE):
+    if used.identifier in _COLUMNS | _PART:
         raise ConfigError(
             f"the identifier column '{used.identifier}' has the name of a column of the labels",
             "Give it another name, for instance by a view.",
         )
-    released = ReleasedCentroids.of_document(centroids, spec.feature_names)
     left_out = load_opt_out(opt_out, source.id_column)
-    make = _writer(output, overwrite=overwrite)
-    repeated, id_type = _identifiers(source, used.identifier)
+    make = label_writer(output, overwrite=overwrite)
+    n_rows, repeated, id_type = _identifiers(source, used.identifier)
     selection = Selection(source, used, spec.consent, left_out, repeated)
     sizes: Counter[int] = Counter()
+    n_far = 0
+    schema = _schema(used.identifier, id_type, released)
     with (
-        _whole_file(output, overwrite=overwrite) as file,
-        closing(make(file, used.identifier, id_type)) as writer,
+        whole_file(output, overwrite=overwrite) as file,
+        closing(make(file, schema)) as writer,
     ):
-        for identifiers, records in _records(source, used, spec, selection):
-            segments, distances = released.nearest(records)
-            writer.write(identifiers, segments, distances)
-            sizes.update(dict(zip(*np.unique(segments, return_counts=True), strict=True)))
+        for identifiers, records, unclipped in _records(source, used, spec, selection):
+            assigned = released.assign(records, unclipped)
+            writer.write(identifiers, _columns(assigned, schema))
+            sizes.update(dict(zip(*np.unique(assigned.segments, return_counts=True), strict=True)))
+            n_far += int(assigned.is_far.sum())
+            if progress is not None:
+                progress(selection.n_read, n_rows)
         selection.verify_not_empty()
+    numbers = released.segments if released.merged is None else released.merged
     return LabelSummary(
-        path=output,
         n_labelled=selection.n_kept,
         n_read=selection.n_read,
         n_duplicates=selection.n_duplicates,
         n_without_consent=selection.n_without_consent,
         n_opted_out=selection.n_opted_out,
-        sizes={int(segment): int(sizes[segment]) for segment in released.segments},
-        warnings=(*selection.warnings(), *_hidden(centroids)),
+        n_far=n_far,
+        sizes={number: int(sizes[number]) for number in np.unique(numbers).tolist()},
+        warnings=(*selection.warnings(), *_hidden(released), *_far(n_far, selection.n_kept)),
     )
 
 
-def _hidden(centroids: Mapping[str, Any]) -> list[str]:
+def _schema(id_column: str, id_type: pa.DataType, released: ReleasedCentroids) -> pa.Schema:
+    fields = {id_column: id_type, "segment": _COLUMNS["segment"]}
+    if released.merged is not None:
+        fields |= _PART
+    return pa.schema(list((fields | _COLUMNS).items()))
+
+
+def _columns(assigned: Assigned, schema: pa.Schema) -> list[Any]:
+    """The labels' columns in the schema's order, but for the identifiers."""
+    found = {
+        "segment": assigned.segments,
+        "part": assigned.parts,
+        "distance": assigned.distances,
+        "confidence": assigned.confidences,
+        "far": assigned.is_far,
+    }
+    return [found[name] for name in schema.names[1:]]
+
+
+def _hidden(released: ReleasedCentroids) -> list[str]:
     """What the labels cannot say, where segments are hidden."""
-    n_hidden = centroids.get("suppressed", 0)
-    if not isinstance(n_hidden, int) or n_hidden < 1:
+    if released.n_hidden < 1:
         return []
+    n_hidden = released.n_hidden
     segments = "1 segment is" if n_hidden == 1 else f"{n_hidden:,} segments are"
     return [
         f"{segments} too small to be shown; customers who are closest to such a one have the "
@@ -230,130 +188,46 @@ def _hidden(centroids: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _identifiers(source: TableSource, column: str) -> tuple[Hashes, pa.DataType]:
-    """Hashes of identifiers that may stand twice, and the column's type over all pieces."""
+def _far(n_far: int, n_labelled: int) -> list[str]:
+    if not n_far:
+        return []
+    return [
+        f"{n_far:,} of {n_labelled:,} customers are far from anybody in the study (column 'far'): "
+        "their segment is the nearest one, and says little about them."
+    ]
+
+
+def _identifiers(source: TableSource, column: str) -> tuple[int, Hashes, pa.DataType]:
+    """Rows, hashes of identifiers that may stand twice, and the column's type over all pieces."""
     hashes: list[Hashes] = []
     kinds: set[pa.DataType] = set()
+    n_rows = 0
     for chunk in open_chunks(source, [column]):
         cells = chunk.column(column).combine_chunks()
         named = texts(cells)
         hashes.append(identifier_hashes(named[named != ""]))
         kinds.add(cells.type)
+        n_rows += chunk.num_rows
     if not kinds:
         raise no_records(source)
-    return repeated_hashes(hashes), one_type(list(kinds))
+    return n_rows, repeated_hashes(hashes), one_type(list(kinds))
 
 
 def _records(
     source: TableSource, used: AgreedColumns, spec: StudySpec, selection: Selection
-) -> Iterator[tuple[Any, Array]]:
-    """Identifiers and scaled records of who takes part, piece by piece."""
+) -> Iterator[tuple[Any, Array, Array]]:
+    """Identifiers, records in the agreed domain and before clipping, piece by piece."""
     for chunk in open_chunks(source, used.wanted):
         kept = selection.keep(chunk)
         if kept.cells.num_rows:
             values = agreed_values(kept, used.features, spec.features)
             scaled = scale_records(values, spec.features, spec.l2_radius)
-            yield kept.cells.column(used.identifier), scaled.records
+            unclipped = np.column_stack(
+                [
+                    feature.scale(column)
+                    for feature, column in zip(spec.features, values.T, strict=True)
+                ]
+            )
+            yield kept.cells.column(used.identifier), scaled.records, unclipped
     if not selection.n_read:
         raise no_records(source)
-
-
-# --- the file ------------------------------------------------------------------------------
-
-
-class _CsvLabels:
-    """Labels as CSV, a heading and a line each."""
-
-    def __init__(self, file: BinaryIO, id_column: str, id_type: pa.DataType) -> None:
-        self._type = id_type
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        self._lines = csv.writer(self._text, lineterminator="\n")
-        self._lines.writerow([id_column, _SEGMENT, _DISTANCE])
-
-    def write(self, identifiers: Any, segments: npt.NDArray[np.int64], distances: Array) -> None:
-        """Append labels; all three of length n."""
-        cells = as_type(identifiers, self._type).to_pylist()
-        shown = [f"{distance:.6g}" for distance in distances]
-        self._lines.writerows(zip(cells, segments.tolist(), shown, strict=True))
-
-    def close(self) -> None:
-        """Finish; the file stays open."""
-        self._text.detach()
-
-
-class _ParquetLabels:
-    """Labels as Parquet, identifiers in their own type."""
-
-    def __init__(self, file: BinaryIO, id_column: str, id_type: pa.DataType) -> None:
-        self._schema = pa.schema(
-            [(id_column, id_type), (_SEGMENT, pa.int64()), (_DISTANCE, pa.float64())]
-        )
-        self._file = pyarrow.parquet.ParquetWriter(file, self._schema)
-
-    def write(self, identifiers: Any, segments: npt.NDArray[np.int64], distances: Array) -> None:
-        """Append labels; all three of length n."""
-        cells = as_type(identifiers, self._schema.types[0])
-        self._file.write_table(pa.table([cells, segments, distances], schema=self._schema))
-
-    def close(self) -> None:
-        """Finish; the file stays open."""
-        self._file.close()
-
-
-_KINDS: dict[str, type[_CsvLabels] | type[_ParquetLabels]] = {
-    ".csv": _CsvLabels,
-    ".parquet": _ParquetLabels,
-}
-
-
-def verify_label_file(output: Path, *, overwrite: bool) -> None:
-    """Refuse a file that labels could not be written to, before anything is fetched or read.
-
-    Raises:
-        OutputError: of another kind than CSV or Parquet, there already, or in no folder.
-    """
-    _writer(output, overwrite=overwrite)
-
-
-def _writer(output: Path, *, overwrite: bool) -> type[_CsvLabels] | type[_ParquetLabels]:
-    """The writer of the file's kind; refuses the file before the table is read."""
-    try:
-        writer = _KINDS[output.suffix.lower()]
-    except KeyError:
-        raise OutputError(
-            f"{output} is neither .csv nor .parquet", "Labels are written as CSV or Parquet."
-        ) from None
-    if output.exists() and not (overwrite and output.is_file()):
-        raise _exists(output)
-    if not output.parent.is_dir():
-        raise OutputError(
-            f"{output} cannot be written: there is no folder {output.parent}",
-            f"Run: mkdir -p {output.parent}",
-        )
-    return writer
-
-
-def _exists(output: Path) -> OutputError:
-    return OutputError(f"{output} exists already", "Name another file, or say --overwrite.")
-
-
-@contextmanager
-def _whole_file(output: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is complete, and is gone if it never is."""
-    temporary = output.with_name(f".{output.name}.{secrets.token_hex(8)}")
-    try:
-        try:
-            with open_private(temporary, new=True) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if output.exists() and not overwrite:  # it came while the labels were made
-                raise _exists(output)
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{output} cannot be written: {error.strerror or 'unknown reason'}",
-            "Choose a place that this user may write to.",
-        ) from None

@@ -134,6 +134,7 @@ class Results:
 
 
 _RESULTS: TypeAdapter[Results] = TypeAdapter(Results)
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError)
 
 
 def make_results(
@@ -272,6 +273,26 @@ def parse_results(content: bytes, what: str) -> Results:
         ) from None
 
 
+def read_results(spec: StudySpec, content: bytes) -> Results:
+    """Results that were opened earlier and kept as a file; nothing tells who made the file.
+
+    Args:
+        spec: the agreement.
+        content: of the file, as `Results.document` in JSON.
+
+    Raises:
+        ConfigError: these are no results of this study, or of another version.
+    """
+    try:
+        document = rfc8785.dumps(json.loads(content))
+        return _parsed(spec, json.loads(document)["recipient"], document)
+    except (*_NONSENSE, rfc8785.CanonicalizationError):
+        raise ConfigError(
+            f"these are no results of '{spec.name}', or of another version of mpcseg",
+            "Take results.json as `mpcseg party results` wrote it, and its agreement.",
+        ) from None
+
+
 def sealed_bytes(spec: StudySpec, recipient: str) -> int:
     """Length of the sealed file of a recipient, known from the agreement alone."""
     return len(_header(spec, recipient)) + _padded_bytes(spec, recipient) + OVERHEAD_BYTES
@@ -320,18 +341,23 @@ def _unpadded(content: bytes) -> tuple[bytes, bytes]:
 def _read(spec: StudySpec, recipient: str, document: bytes) -> Results:
     """The results in a signed document, which may still be nonsense."""
     try:
-        data = json.loads(document)
-        if data.pop("format") != _FORMAT:
-            raise ValueError("of another version")
-        results = _RESULTS.validate_python(data)
-        datetime.datetime.strptime(results.made_at, _TIME)
-        if results.canonical != document or not _fits(spec, recipient, results):
-            raise ValueError("not what this study has")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+        return _parsed(spec, recipient, document)
+    except _NONSENSE:
         raise SealError(
             f"'{spec.key.name}' has signed something that is not results of this study",
             "The key node may run another version of mpcseg than this one.",
         ) from None
+
+
+def _parsed(spec: StudySpec, recipient: str, document: bytes) -> Results:
+    """The results in a canonical document; one of `_NONSENSE` where there are none in it."""
+    data = json.loads(document)
+    if data.pop("format") != _FORMAT:
+        raise ValueError("of another version")
+    results = _RESULTS.validate_python(data)
+    datetime.datetime.strptime(results.made_at, _TIME)
+    if results.canonical != document or not _fits(spec, recipient, results):
+        raise ValueError("not what this study has")
     return results
 
 

@@ -302,6 +302,11 @@ class StudySpec(BaseModel):
         return tuple(c for c in self.profile_columns if isinstance(c, CategoryColumn))
 
     @property
+    def column_names(self) -> tuple[str, ...]:
+        """Every column that leaves a party as ciphertexts: features, then profile columns."""
+        return (*self.feature_names, *(column.name for column in self.profile_columns))
+
+    @property
     def column_layout(self) -> ColumnLayout:
         """The vectors and sums of the profile columns."""
         return ColumnLayout(

@@ -118,6 +118,13 @@ def _study(agreement: Agreement, plan: StudyPlan) -> Iterator[tuple[str, str]]:
             f"{exact(spec.n_rounds)} rounds at most, on encrypted records"
         ),
     )
+    yield (
+        "fairness",
+        (
+            f"in protected columns, a group under {exact(spec.fairness.threshold)} of its share of "
+            "everybody is told to be under-represented in a segment"
+        ),
+    )
     yield "last day on which it may run", f"{spec.expires.isoformat()} (UTC)"
     yield "starting point", f"drawn from joint moments with the seed {spec.seed}, which is public"
     yield "parameter set", f"{escaped(parameters.name)}, {chosen}"
@@ -144,9 +151,9 @@ def _organisations(spec: StudySpec) -> Iterator[tuple[str, str, str, str]]:
 
 def _data_introduction(spec: StudySpec) -> str:
     return (
-        f"{spec.n_features:,} columns of each record are read by its own party node, transformed, "
-        "scaled by the agreed bounds, and leave it as ciphertexts only. Values outside the bounds "
-        "are clipped."
+        f"{len(spec.column_names):,} columns of each record are read by its own party node, "
+        "transformed, scaled by the agreed bounds, and leave it as ciphertexts only. Values "
+        "outside the bounds are clipped."
     )
 
 
@@ -158,6 +165,12 @@ def _columns(spec: StudySpec) -> Iterator[tuple[str, str, str, str]]:
             exact(feature.lower),
             exact(feature.upper),
         )
+    for column in spec.numeric_columns:
+        how = f"{column.transform}; not clustered on"
+        yield escaped(column.name), how, exact(column.lower), exact(column.upper)
+    for category in spec.categories:
+        how = "shares of its values" + ("; **protected**" if category.protected else "")
+        yield escaped(category.name), how, names(category.labels), ""
 
 
 def _records(spec: StudySpec) -> Iterator[tuple[str, str]]:

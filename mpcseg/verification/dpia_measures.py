@@ -50,7 +50,8 @@ def _before(spec: StudySpec) -> Iterator[tuple[str, str, str]]:
     )
     yield (
         "data minimisation",
-        f"{spec.n_features:,} agreed columns are read and no other; identifiers are not kept",
+        f"{len(spec.column_names):,} agreed columns are read and no other; identifiers are not "
+        "kept",
         "`mpcseg party run --dry-run`; "
         "`test_the_cohort_keeps_and_shows_no_identifier_and_no_record`",
     )

@@ -34,7 +34,7 @@ def _principles(spec: StudySpec) -> Iterator[tuple[str, str]]:
     yield (
         "data minimisation (Article 5 (1) (c))",
         (
-            f"{spec.n_features:,} columns: {names(spec.feature_names)}. No record leaves its "
+            f"{len(spec.column_names):,} columns: {names(spec.column_names)}. No record leaves its "
             "organisation in the clear; nobody learns more than sums, and recipients less"
         ),
     )

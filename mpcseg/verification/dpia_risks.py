@@ -69,6 +69,12 @@ def _collusions(spec: StudySpec) -> Iterator[Risk]:
             if spec.privacy.is_noised
             else "**nothing: without noise the sums of the others are exact**",
         )
+    if spec.party_shares:
+        yield (
+            "results tell how many customers of each company a segment has",
+            "party_shares is agreed: sizes by party go to everybody who receives the report",
+            "small cells are hidden; noise is about single records",
+        )
     if len(parties) <= 2:
         yield (
             "results tell about one company",

@@ -58,7 +58,7 @@ def computed(spec: StudySpec, storage: Path) -> ComputedStudy:
     blocks = {}
     for party in roster.parties:
         count = len(list(files.folder(party).glob("presence-*")))
-        names = block_names(count, spec.n_features)
+        names = block_names(count, spec.n_features, spec.column_layout)
         blocks[party.name] = tuple(header(files.path(party, name), name) for name in names)
     rounds = []
     for order in orders(spec):
@@ -142,7 +142,8 @@ class Forger:
             party: sum(h.name.kind is BlobKind.PRESENCE for h in self.study.blocks[party.name])
             for party in self.roster.parties
         }
-        return study_uploads(self.files, places, counts, self.spec.n_features)
+        spec = self.spec
+        return study_uploads(self.files, places, counts, spec.n_features, spec.column_layout)
 
     def work(self, index: int) -> RoundWork:
         order = self.study.rounds[index].order
@@ -163,7 +164,7 @@ class Forger:
         return [
             Sum(paths, label, next(stds))
             for task in graph.tasks
-            for paths, label in zip(zip(*task.partials, strict=True), task.labels, strict=True)
+            for paths, label in zip(task.partials, task.labels, strict=True)
         ]
 
     def total(self, paths: Iterable[Path]) -> Encrypted:

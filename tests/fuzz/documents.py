@@ -18,9 +18,15 @@ from mpcseg.study import closing, results
 from mpcseg.study.agreement import parse_agreement
 from mpcseg.study.card import card_text, load_card
 from mpcseg.study.draft import load_draft
-from mpcseg.study.identity import CERTIFICATE_FILE, PRIVATE_KEYS_FILE, load_identity
-from mpcseg.study.labels import ReleasedCentroids
+from mpcseg.study.identity import (
+    CERTIFICATE_FILE,
+    PRIVATE_KEYS_FILE,
+    load_identity,
+    renew_identity,
+)
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.policy import load_policy, verify_policy
+from mpcseg.study.renewal import new_renewal, parse_renewal
 from mpcseg.study.sealing import seal
 from mpcseg.study.spec import StudySpec
 from tests.fuzz.mutation import mutate_bytes, mutate_json, mutate_toml
@@ -78,6 +84,22 @@ def _terms() -> list[bytes]:
 def _studies() -> list[StudySpec]:
     consent = {"column": "may", "value": "yes"}
     return [study_spec(), spec(), study_spec(consent=consent, radius=1.0)]
+
+
+def _renewal(data: bytes) -> None:
+    renewal = parse_renewal(data, "the renewal")
+    assert renewal.canonical == data
+    for check in renewal.checks(study_spec()):
+        assert check.what
+
+
+@functools.cache
+def _renewals() -> list[bytes]:
+    new = renew_identity(identity("alder"), scratch() / "renewed")
+    renewal = new_renewal(study_spec(), [new.card])
+    for card in study_spec().organisations:
+        renewal = renewal.signed_by(study_spec(), identity(card.name))
+    return [renewal.canonical]
 
 
 # --- cards and identities ------------------------------------------------------------------
@@ -283,6 +305,7 @@ def _toml_after_first(random_: random.Random, data: bytes) -> bytes:
 DOCUMENT_TARGETS = (
     Target("agreement", _agreement, lambda: [signed(one).canonical for one in _studies()], _JSON),
     Target("agreement-terms", _agreement_terms, _terms, (mutate_json,), tries=60),
+    Target("renewal", _renewal, _renewals, _JSON),
     Target("card", _card, _card_seeds, _TOML),
     Target("certificate", _certificate, lambda: [_own()[CERTIFICATE_FILE]], tries=60),
     Target("private-keys", _private_keys, lambda: [_own()[PRIVATE_KEYS_FILE]], tries=60),

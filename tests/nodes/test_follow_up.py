@@ -34,8 +34,12 @@ from tests.organisations import signed, write_study
 
 pytestmark = pytest.mark.processes
 
-# Birch's customers have moved to the upper group, in part.
-COHORTS = [make_cohort(60, 2, 1), make_cohort(60, 2, 3)]
+_GROUPS = make_cohort(300, 2, 3)
+# Birch has found many new customers, all of one group.
+COHORTS = [
+    make_cohort(60, 2, 1),
+    dataclasses.replace(_GROUPS, records=_GROUPS.records[_GROUPS.records[:, 0] > 0]),
+]
 KILLED_AT = "first round asked for"
 
 

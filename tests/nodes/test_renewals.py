@@ -7,23 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mpcseg.errors import MpcsegError
+from mpcseg.audit.log import log_path
+from mpcseg.audit.log_file import read_log
+from mpcseg.audit.records import CertificateUsed, RenewalTaken
+from mpcseg.errors import CertificateEndedError, MpcsegError
 from mpcseg.nodes.compute import serve_compute
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.requests import fetch_results, study_status
 from mpcseg.study.agreement import load_agreement
 from mpcseg.study.identity import Identity, renew_identity
-from mpcseg.study.renewal import Renewal, new_renewal, renewed, write_renewal
-from mpcseg.study.results import open_results
+from mpcseg.study.renewal import new_renewal, renewed, write_renewal
+from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.evidence import collect
 from mpcseg.verification.verify import verify
 from tests.nodes.processes import NodeProcess, spawn
 from tests.nodes.studies import Recorder, close, make_cohort, make_nodes
-from tests.organisations import write_study
+from tests.organisations import identity, no_noise, study_spec, write_study
+from tests.unit.study.clear_study import clear_schedule, run_clear
 
 pytestmark = pytest.mark.processes
 
@@ -40,10 +45,19 @@ def started() -> Iterator[list[NodeProcess]]:
             node.process.join()
 
 
-def signed_by_all(renewal: Renewal, spec: StudySpec, everybody: list[Identity]) -> Renewal:
-    for own in everybody:
-        renewal = renewal.signed_by(spec, own)
-    return renewal
+def assert_same_as_in_the_clear(results: Results) -> None:
+    """The centroids are those that the schedule gives in the clear, with or without a renewal."""
+    assert results.centroids is not None
+    assert results.report is not None
+    assert results.report.n_records == 90
+    clear = run_clear(
+        clear_schedule(n_clusters=2, features=("x0", "x1"), n_rounds=1, parties=("a", "b")),
+        [cohort.records for cohort in COHORTS],
+        2,
+        n_parties=2,
+    )
+    found = sorted(results.centroids.centers_scaled)
+    np.testing.assert_allclose(found, sorted(map(tuple, clear.cluster_centers)), atol=2e-3)
 
 
 def refusal(spec: StudySpec, own: Identity, address: str) -> str:
@@ -80,11 +94,9 @@ def test_a_study_goes_on_with_certificates_that_were_renewed_half_way(
     kill(hub, party)
     new_hub = renew_identity(nodes.compute, tmp_path / "new-hub")
     new_first = renew_identity(first, tmp_path / "new-first")
-    renewal = signed_by_all(
-        new_renewal(spec, [new_hub.card, new_first.card]),
-        spec,
-        [nodes.compute, nodes.key, first, second],
-    )
+    renewal = new_renewal(spec, [new_hub.card, new_first.card])
+    for own in (nodes.compute, nodes.key, first, second):
+        renewal = renewal.signed_by(spec, own)
     now = renewed(spec, [renewal])
     hub = start("hub-2", serve_compute, now, new_hub, address, storage, 1)
     hub.wait_line("event listening")
@@ -111,11 +123,36 @@ def test_a_study_goes_on_with_certificates_that_were_renewed_half_way(
         assert node.result() == "done"
     assert "advance upload" not in party.report.read_text()
     sealed = fetch_results(now, new_first, address, Recorder(), audit=audit)
-    open_results(now, new_first, sealed)
+    assert_same_as_in_the_clear(open_results(now, new_first, sealed))
     (tmp_path / "closing.json").write_bytes(close(dataclasses.replace(nodes, spec=now), address))
     assert hub.result() == "done"
     write_renewal(renewal, tmp_path / "trial-2.renewal")
     agreement = load_agreement(write_study(tmp_path / "trial.agreement", spec))
     places = [audit, keys, storage, tmp_path / "trial-2.renewal"]
-    found = list(verify(collect(agreement, places, tmp_path / "closing.json", storage)))
-    assert [(f.what, f.evidence) for f in found if f.verdict != "passed"] == []
+    checks = list(verify(collect(agreement, places, tmp_path / "closing.json", storage)))
+    assert [(f.what, f.evidence) for f in checks if f.verdict != "passed"] == []
+    log = read_log(log_path(storage, spec, "compute", "hub"), spec)
+    said = [e.record for e in log.entries if isinstance(e.record, RenewalTaken | CertificateUsed)]
+    assert said == [
+        RenewalTaken(version=2, renewal=renewal.terms.digest),
+        CertificateUsed(organisation="party-a", version=2),
+    ]
+
+
+def test_a_certificate_that_has_ended_is_called_by_its_name(
+    tmp_path: Path, started: list[NodeProcess]
+) -> None:
+    over = {
+        name: renew_identity(identity(name), tmp_path / name, days=0) for name in ("hub", "alder")
+    }
+    spec = study_spec(known=over, privacy=no_noise())
+    serving = (serve_compute, spec, over["hub"], "127.0.0.1:0", tmp_path / "storage", 1)
+    started.append(spawn(tmp_path / "compute", *serving))
+    address = started[0].wait_line("event listening")
+    for own, what in (
+        (over["alder"], "this node's certificate is valid from"),
+        (identity("birch"), "the certificate of the compute node 'hub' is valid from"),
+    ):
+        with pytest.raises(CertificateEndedError, match=what) as caught:
+            study_status(spec, own, address, Recorder(), patience=1.0)
+        assert "mpcseg identity renew" in caught.value.hint

@@ -30,6 +30,7 @@ from mpcseg.study.closing import (
     sign_record,
     sign_request,
 )
+from mpcseg.study.draft import load_draft
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import NO_NOISE_SENTENCE, StudySpec
 from tests.organisations import identity, save_identity, signed, study_spec
@@ -150,8 +151,28 @@ def test_a_study_without_noise_must_be_acknowledged(tmp_path: Path, cards: list[
     assert f"NO NOISE. {NO_NOISE_SENTENCE}" in run("show", tmp_path / "study.toml")
 
 
+def test_profile_columns_are_drafted_and_shown(tmp_path: Path, cards: list[str]) -> None:
+    columns = ["--profile-column", "age=18-29,30 and more", "--profile-column", "visits:log1p:0:9"]
+    options = [*NEW, *cards, *columns, "--protected", "age", "--party-shares"]
+    run(*options, "--output", tmp_path / "study.toml")
+    shown = run("show", tmp_path / "study.toml")
+    for said in (
+        words("age", "category", "values 18-29, 30 and more"),
+        words("PROTECTED: audited for fairness"),
+        words("visits", "numeric", "log1p, 0 to 9"),
+        words("SIZES BY PARTY are told"),
+    ):
+        assert re.search(said, shown), said
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "feature": (["--feature", "spend:0:1"], "is not NAME:TRANSFORM:LOWER:UPPER"),
+    "profile column": (["--profile-column", "age"], "is neither of the two forms"),
+    "one value": (["--profile-column", "age=a,a"], "'a' stands twice"),
+    "protected numbers": (
+        ["--profile-column", "age:log1p:0:9", "--protected", "age"],
+        "--protected age is no profile column with agreed values",
+    ),
     "bounds": (["--feature", "spend:log1p:low:high"], "is not NAME:TRANSFORM:LOWER:UPPER"),
     "bounds without end": (["--feature", "spend:log1p:0:inf"], "must be a finite number"),
     "transform": (["--feature", "spend:sqrt:0:1"], "transform must be 'identity' or 'log1p'"),
@@ -291,3 +312,47 @@ def test_verify_checks_a_closing_record_when_the_study_is_long_over(tmp_path: Pa
     shown = run("verify", path, "--closing", file, fails=SignatureError)
     assert re.search(words("closing record", "failed"), shown)
     run("verify", path, "--closing", tmp_path / "absent.json", fails=ConfigError)
+
+
+def test_a_follow_up_is_drafted_from_the_former_agreement(
+    tmp_path: Path, two: dict[str, Identity], cards: list[str]
+) -> None:
+    draft, former = tmp_path / "spring.toml", tmp_path / "spring.agreement"
+    options = ["--feature", "spend:log1p:0:20000", "--clusters", 3, "--radius", 0.75]
+    options += ["--rounds", 6, "--epsilon", 2, "--smallest-segment", 30, "--report", "birch"]
+    run(*NEW, *cards, *options, "--output", draft)
+    for name in two:
+        run("sign", former if former.exists() else draft, "--identity", tmp_path / name)
+    asked = ["new", "--name", "summer", "--purpose", "Once more.", "--legal-basis", "Consent."]
+    asked += [*cards, "--follow", former, "--output", tmp_path / "summer.toml"]
+    run(*asked, "--rounds", 3)
+    spec, old = load_draft(tmp_path / "summer.toml"), load_agreement(former).spec
+    assert spec.former == old.digest
+    assert spec.n_rounds == 3
+    same = ("features", "n_clusters", "radius", "privacy", "release")
+    assert [getattr(spec, name) for name in same] == [getattr(old, name) for name in same]
+    shown = run("show", tmp_path / "summer.toml")
+    assert re.search(words("follows", "released centroids", old.digest), shown)
+
+    (tmp_path / "summer.toml").unlink()
+    said = run(*asked, "--clusters", 4, fails=ConfigError)
+    assert "n_clusters is to be another one than that of the former study 'spring'" in said
+    run(*asked, "--clusters", 3)
+
+
+def test_no_follow_up_is_drafted_that_could_not_start(
+    tmp_path: Path, two: dict[str, Identity], cards: list[str]
+) -> None:
+    """The key node's organisation, alder, was not given the former's centroids."""
+    spec = study_spec(
+        compute="birch",
+        key="alder",
+        known=two,
+        release={"report": ["alder"], "centroids": ["birch"]},
+    )
+    former = tmp_path / "former.agreement"
+    write_agreement(signed(spec, two), former)
+    said = run(*NEW, *cards, "--follow", former, "--output", tmp_path / "next.toml",
+               fails=AgreementError)  # fmt: skip
+    assert "gave 'alder' no centroids" in said
+    assert not (tmp_path / "next.toml").exists()

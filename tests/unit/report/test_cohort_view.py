@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mpcseg.report.cohort import CohortView
 from mpcseg.study.cohort import load_cohort
+from mpcseg.study.profile_columns import CategoryColumn, NumericColumn
 from mpcseg.study.spec import Consent, FeatureSpec
 from mpcseg.study.table import TableSource
 
@@ -71,3 +72,22 @@ def test_nobody_is_named_and_it_says_that_nothing_was_sent(tmp_path: Path) -> No
     text = shown(tmp_path, width=60)
     assert "nothing was sent" in " ".join(text.split())
     assert not [name for name in ("anna", "bert", "carl", "fred") if name in text]
+
+
+def test_profile_columns_are_shown_as_they_are_encrypted(tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text("id,recency [days],money,band,visits\na,1,1,young,2\nb,2,1,old,4\nc,3,1,,6\n")
+    profile = (
+        CategoryColumn(name="band", kind="category", values=("young", "old"), unknown="no word"),
+        NumericColumn(name="visits", kind="numeric", lower=0, upper=5),
+    )
+    cohort = load_cohort(
+        TableSource(path, "id"), FEATURES, consent=None, radius=None, profile=profile
+    )
+    console = Console(file=io.StringIO(), width=100)
+    console.print(CohortView(cohort, FEATURES, profile))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert row(text, "visits") == ["visits", "number", "3.67"]
+    assert row(text, "young") == ["band", "young", "1"]
+    assert row(text, "no word") == ["band", "no word", "1"]

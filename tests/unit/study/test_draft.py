@@ -13,6 +13,7 @@ from mpcseg.errors import ConfigError, SignatureError
 from mpcseg.study.agreement import utc_today
 from mpcseg.study.card import card_text
 from mpcseg.study.draft import Draft, DraftFeature, draft_text, load_draft, write_draft
+from mpcseg.study.profile_columns import CategoryColumn, Fairness, NumericColumn
 from mpcseg.study.spec import (
     NO_NOISE_SENTENCE,
     Consent,
@@ -57,7 +58,7 @@ def test_the_template_is_what_study_new_writes(draft: Draft, tmp_path: Path) -> 
 def test_the_template_explains_every_field() -> None:
     lines = {line.lstrip("# ") for line in TEMPLATE.read_text(encoding="utf-8").splitlines()}
     words = {line.split(" = ")[0] for line in lines} | {line.strip("[]") for line in lines}
-    for model in (StudySpec, FeatureSpec, Consent, Privacy, ReleaseTerms):
+    for model in (StudySpec, FeatureSpec, CategoryColumn, Fairness, Consent, Privacy, ReleaseTerms):
         assert set(model.model_fields) <= words
 
 
@@ -79,6 +80,12 @@ CHANGES: dict[str, Any] = {
     "most_records": {"birch": 7},
     "n_clusters": 7,
     "n_rounds": 3,
+    "profile_columns": (
+        NumericColumn(name="age", kind="numeric", transform="log1p", lower=0.5, upper=100),
+        CategoryColumn(name="band", kind="category", values=("a", 'b"c'), other="", protected=True),
+        CategoryColumn(name="region", kind="category", values=("n", "s"), unknown="no word"),
+    ),
+    "party_shares": True,
     "radius": 1.25,
     "epsilon": 0.1,
     "delta": 1e-9,
@@ -191,7 +198,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "profile columns": (
         'name = "spring"',
         'name = "spring"\nprofile_columns = ["age"]',
-        "profile_columns are not computed by this version",
+        "profile_columns",
     ),
     "a range of clusters": (
         "n_clusters = 4",

@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcseg import errors
-from mpcseg.study import labels as labels_module
+from mpcseg.study import label_files
 from mpcseg.study.cohort import load_cohort
-from mpcseg.study.labels import LabelSummary, ReleasedCentroids, label_customers
+from mpcseg.study.labels import LabelSummary, label_customers
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.spec import FeatureSpec, StudySpec
 from mpcseg.study.table import TableSource
 from tests.organisations import study_spec
@@ -36,6 +37,7 @@ CENTROIDS: dict[str, Any] = {
     "features": ["recency", "money"],
     "suppressed": 1,
 }
+RELEASED = ReleasedCentroids.of_document(CENTROIDS, [feature.name for feature in FEATURES])
 CUSTOMERS = """id,recency,money,joint
 007,5,0.5,yes
 =1+1,50,40,yes
@@ -75,10 +77,10 @@ def test_every_customer_who_takes_part_gets_the_nearest_segment(
     tmp_path: Path, table: TableSource, spec: StudySpec, opt_out: Path
 ) -> None:
     output = tmp_path / "labels.csv"
-    done = label_customers(table, spec, CENTROIDS, output, opt_out=opt_out)
+    done = label_customers(table, spec, RELEASED, output, opt_out=opt_out)
     heading, *rows = read(output)
-    assert heading == ["id", "segment", "distance"]
-    assert [(name, segment) for name, segment, _ in rows] == [
+    assert heading == ["id", "segment", "distance", "confidence", "far"]
+    assert [(row[0], row[1]) for row in rows] == [
         ("007", "1"), ("=1+1", "2"), ("c,d", "4"), (" e ", "4"),
     ]  # fmt: skip
     # Beyond the bounds and the radius: what was clustered is the clipped and shortened record.
@@ -96,7 +98,7 @@ def test_labels_are_those_of_the_cohort_s_own_records(
     tmp_path: Path, table: TableSource, spec: StudySpec
 ) -> None:
     cohort = load_cohort(table, FEATURES, consent=spec.consent, radius=spec.l2_radius)
-    label_customers(table, spec, CENTROIDS, tmp_path / "labels.parquet")
+    label_customers(table, spec, RELEASED, tmp_path / "labels.parquet")
     written = pq.read_table(tmp_path / "labels.parquet").to_pandas()
     centroids = ReleasedCentroids.of_document(CENTROIDS, spec.feature_names)
     segments, distances = centroids.nearest(cohort.records)
@@ -135,12 +137,12 @@ def test_identifiers_keep_type_and_value_in_parquet(
     identifiers = IDENTIFIERS[kind]
     columns = {"who": identifiers, "recency": [1, 2, 3], "money": [1, 2, 3]}
     pq.write_table(pa.table({**columns, "joint": ["yes"] * 3}), path)
-    label_customers(TableSource(path, "who"), spec, CENTROIDS, output)
+    label_customers(TableSource(path, "who"), spec, RELEASED, output)
     written = pq.read_table(output)
     plain = identifiers.dictionary_decode() if kind == "categories" else identifiers
     assert written.column("who").type == plain.type
     assert written.column("who").to_pylist() == plain.to_pylist()
-    assert written.column_names == ["who", "segment", "distance"]
+    assert written.column_names == ["who", "segment", "distance", "confidence", "far"]
 
 
 def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_found(
@@ -159,14 +161,14 @@ def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_foun
     path, output = tmp_path / "customers.parquet", tmp_path / "labels.parquet"
     pd.concat([frame, frame[3:5]]).to_parquet(path)
     pieces: list[int] = []
-    nearest = ReleasedCentroids.nearest
+    assign = ReleasedCentroids.assign
 
-    def watched(self: ReleasedCentroids, records: np.ndarray) -> Any:
+    def watched(self: ReleasedCentroids, records: np.ndarray, unclipped: np.ndarray) -> Any:
         pieces.append(len(records))
-        return nearest(self, records)
+        return assign(self, records, unclipped)
 
-    monkeypatch.setattr(ReleasedCentroids, "nearest", watched)
-    done = label_customers(TableSource(path, "id"), spec, CENTROIDS, output)
+    monkeypatch.setattr(ReleasedCentroids, "assign", watched)
+    done = label_customers(TableSource(path, "id"), spec, RELEASED, output)
     assert (done.n_labelled, done.n_duplicates) == (200, 2)
     assert len(pieces) == 20
     assert max(pieces) == 10
@@ -175,11 +177,11 @@ def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_foun
     changed = frame[3:5].assign(money=1.0)
     pd.concat([frame, changed]).to_parquet(path)
     with pytest.raises(errors.DuplicateIdError, match="in records 4, 5, 201, 202 "):
-        label_customers(TableSource(path, "id"), spec, CENTROIDS, tmp_path / "again.csv")
+        label_customers(TableSource(path, "id"), spec, RELEASED, tmp_path / "again.csv")
     frame.loc[150, "money"] = np.nan
     frame.to_parquet(path)
     with pytest.raises(errors.MissingValueError, match="in record 151 "):
-        label_customers(TableSource(path, "id"), spec, CENTROIDS, tmp_path / "again.csv")
+        label_customers(TableSource(path, "id"), spec, RELEASED, tmp_path / "again.csv")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         "customers.parquet", "labels.parquet",
     ]  # fmt: skip
@@ -196,7 +198,7 @@ def test_identifiers_of_mixed_types_in_a_database_become_text(
     database.close()
     source = TableSource(f"sqlite:///{tmp_path / 'shop.db'}", "id", "customers")
     for name in ("labels.parquet", "labels.csv"):
-        label_customers(source, spec, CENTROIDS, tmp_path / name)
+        label_customers(source, spec, RELEASED, tmp_path / name)
     written = pq.read_table(tmp_path / "labels.parquet").column("id").to_pylist()
     assert written == ["1", "2", "x", "4"]
     assert [row[0] for row in read(tmp_path / "labels.csv")[1:]] == written
@@ -209,7 +211,7 @@ def test_the_file_is_whole_for_its_owner_only_and_never_overwritten_unasked(
     output = tmp_path / f"labels{suffix}"
 
     def label(**options: Any) -> LabelSummary:
-        return label_customers(table, spec, CENTROIDS, output, **options)
+        return label_customers(table, spec, RELEASED, output, **options)
 
     before = os.umask(0)
     try:
@@ -231,15 +233,15 @@ def test_a_file_that_comes_while_labels_are_made_is_not_overwritten(
     tmp_path: Path, table: TableSource, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "labels.csv"
-    nearest = ReleasedCentroids.nearest
+    assign = ReleasedCentroids.assign
 
-    def slow(self: ReleasedCentroids, records: np.ndarray) -> Any:
+    def slow(self: ReleasedCentroids, records: np.ndarray, unclipped: np.ndarray) -> Any:
         output.write_text("somebody else's")
-        return nearest(self, records)
+        return assign(self, records, unclipped)
 
-    monkeypatch.setattr(ReleasedCentroids, "nearest", slow)
+    monkeypatch.setattr(ReleasedCentroids, "assign", slow)
     with pytest.raises(errors.OutputError, match="exists already"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     assert output.read_text() == "somebody else's"
     assert {entry.name for entry in tmp_path.iterdir()} == {"customers.csv", "labels.csv"}
 
@@ -258,7 +260,7 @@ def test_an_impossible_file_is_refused_before_the_table_is_read(
     (tmp_path / "folder.csv").mkdir()
     absent = TableSource(tmp_path / "absent.csv", "id")
     with pytest.raises(errors.OutputError, match=sentence):
-        label_customers(absent, spec, CENTROIDS, tmp_path / name, overwrite=True)
+        label_customers(absent, spec, RELEASED, tmp_path / name, overwrite=True)
 
 
 def test_a_disk_that_is_full_leaves_nothing_behind(
@@ -267,9 +269,9 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(labels_module.os, "fsync", full)
+    monkeypatch.setattr(label_files.os, "fsync", full)
     with pytest.raises(errors.OutputError, match="No space left"):
-        label_customers(table, spec, CENTROIDS, tmp_path / "labels.parquet")
+        label_customers(table, spec, RELEASED, tmp_path / "labels.parquet")
     assert [entry.name for entry in tmp_path.iterdir()] == ["customers.csv"]
 
 
@@ -281,10 +283,10 @@ def test_nobody_to_label_is_an_error_and_makes_no_file(
     output = tmp_path / f"labels{suffix}"
     path.write_text(CUSTOMERS.replace(",yes", ",no"))
     with pytest.raises(errors.EmptyTableError, match="of 7 records none is left"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     path.write_text("id,recency,money,joint\n")
     with pytest.raises(errors.EmptyTableError, match="has no records"):
-        label_customers(table, spec, CENTROIDS, output)
+        label_customers(table, spec, RELEASED, output)
     assert [entry.name for entry in tmp_path.iterdir()] == ["customers.csv"]
 
 
@@ -293,9 +295,9 @@ def test_labels_need_identifiers_and_a_column_name_of_their_own(
 ) -> None:
     output = tmp_path / "labels.csv"
     with pytest.raises(errors.ConfigError, match="need the customers' identifiers"):
-        label_customers(TableSource(table.data), spec, CENTROIDS, output)
+        label_customers(TableSource(table.data), spec, RELEASED, output)
     with pytest.raises(errors.ConfigError, match="has the name of a column of the labels"):
-        label_customers(TableSource(table.data, "segment"), spec, CENTROIDS, output)
+        label_customers(TableSource(table.data, "segment"), spec, RELEASED, output)
 
 
 @pytest.mark.parametrize(
@@ -316,8 +318,7 @@ def test_labels_need_identifiers_and_a_column_name_of_their_own(
     ],
 )
 def test_what_are_no_centroids_of_this_study_is_refused(
-    tmp_path: Path, table: TableSource, spec: StudySpec, changes: dict[str, Any], sentence: str
+    spec: StudySpec, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(errors.ConfigError, match=sentence):
-        label_customers(table, spec, {**CENTROIDS, **changes}, tmp_path / "labels.csv")
-    assert not (tmp_path / "labels.csv").exists()
+        ReleasedCentroids.of_document({**CENTROIDS, **changes}, spec.feature_names)

@@ -13,6 +13,7 @@ from tests.organisations import features, identity, no_noise, study_spec
 
 TEMPLATE = Path(__file__).parents[3] / "parties" / "policy.toml"
 EVERYBODY = {"report": ["alder"], "centroids": ["birch"]}
+GENDER = {"name": "gender", "kind": "category", "values": ["f", "m"], "protected": True}
 KEEPER = identity("keeper").card
 
 
@@ -44,6 +45,22 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
         {"largest_delta": 1e-3},
         {"privacy": no_noise()},
         "largest_delta is 0.001, and 'none' is agreed",
+    ),
+    "a forbidden profile column": (
+        {"forbidden_columns": ["Religion"]},
+        {"profile_columns": [{"name": "religion", "kind": "category", "values": ["a"]}]},
+        "'Religion', and it is agreed as the profile column 'religion'",
+    ),
+    "a protected column": (
+        {"allow_protected": False},
+        {"profile_columns": [GENDER]},
+        "allow_protected is false, and the column 'gender' is agreed as protected",
+    ),
+    "a protected column, allowed": ({}, {"profile_columns": [GENDER]}, None),
+    "sizes by party": (
+        {"allow_party_shares": False},
+        {"party_shares": True},
+        "allow_party_shares is false, and sizes by party are agreed",
     ),
     "segments at the limit": ({"smallest_segment": 20}, {}, None),
     "smaller segments": (

@@ -21,7 +21,7 @@ from mpcseg.privacy.ledger import Ledger
 from mpcseg.privacy.release import significant
 from mpcseg.study import results as module
 from mpcseg.study.figures import Quality
-from mpcseg.study.labels import ReleasedCentroids
+from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.results import (
     NO_NOISE,

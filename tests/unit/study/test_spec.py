@@ -100,7 +100,46 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "a range of clusters": ({"n_clusters": [2, 8]}, "a range is not computed by this version"),
     "no rounds": ({"n_rounds": 0}, "n_rounds"),
     "misspelt field": ({"n_round": 8}, "n_round is unknown"),
-    "profile columns": ({"profile_columns": []}, "profile_columns are not computed"),
+    "profile column that is a feature": (
+        {"profile_columns": [{"name": "x0", "kind": "numeric", "lower": 0, "upper": 1}]},
+        "a profile column, and another column or a feature, are named 'x0'",
+    ),
+    "profile column of no kind": (
+        {"profile_columns": [{"name": "age", "lower": 0, "upper": 1}]},
+        "profile_columns 'age'",
+    ),
+    "protected numbers": (
+        {
+            "profile_columns": [
+                {"name": "age", "kind": "numeric", "lower": 0, "upper": 1, "protected": True}
+            ]
+        },
+        "protected is unknown",
+    ),
+    "consent is a profile column": (
+        {
+            "profile_columns": [{"name": "ok", "kind": "category", "values": ["1"]}],
+            "consent": {"column": "ok", "value": "1"},
+        },
+        "the consent column 'ok' is a profile column too",
+    ),
+    "a column named as the parties are": (
+        {
+            "profile_columns": [{"name": "party", "kind": "category", "values": ["a"]}],
+            "party_shares": True,
+        },
+        "with party_shares no column can be named 'party'",
+    ),
+    "more values than ciphertexts can be numbered": (
+        {
+            "profile_columns": [
+                {"name": f"c{i}", "kind": "category", "values": [f"v{j}" for j in range(100)]}
+                for i in range(10)
+            ]
+        },
+        "more than 1000 values together",
+    ),
+    "a threshold over 1": ({"fairness": {"threshold": 1.2}}, "fairness threshold"),
     "negative seed": ({"seed": -1}, "seed"),
     "seed beyond a double": ({"seed": 2**53}, "seed"),
     "purpose missing": ({"purpose": ""}, "purpose"),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcseg.reference.moments import Moments, moment_sums
-from mpcseg.study.start import sample_from_moments, starting_centers
+from mpcseg.study.start import following_centers, sample_from_moments, starting_centers
 
 
 def skewed(seed: int, n: int = 5000) -> np.ndarray:
@@ -83,3 +83,22 @@ def test_errors_of_encryption_do_not_decide_where_a_study_starts(k: int) -> None
         disturbed = Moments.from_sums(sums + rng.normal(0, 4e-4, sums.shape), 2)
         found = starting_centers(disturbed, k, np.random.default_rng(0))
         assert np.abs(found - exact).max() < 1e-3
+
+
+def test_a_follow_up_starts_where_the_former_segments_ended() -> None:
+    moments = moments_of(skewed(3))
+    former = np.array([[0.1, -0.2, 0.3, 0.4], [-0.5, -1.2, 0.7, 0.0]])
+    start = following_centers(former, moments, 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(start, [[0.1, -0.2, 0.3, 0.4], [-0.5, -1.0, 0.7, 0.0]])
+
+
+def test_segments_that_were_hidden_start_far_from_the_others() -> None:
+    moments = moments_of(skewed(3))
+    former = np.array([[-0.9, -0.9, 0.0, 0.0], [-0.8, -0.8, 0.9, 0.0]])
+    start = following_centers(former, moments, 4, np.random.default_rng(0))
+    assert start.shape == (4, 4)
+    np.testing.assert_array_equal(start[:2], former)
+    assert np.abs(start).max() <= 1
+    weights = 1 / np.diag(moments.covariance)
+    apart = ((start[:, None] - start[None]) ** 2 @ weights)[np.triu_indices(4, 1)]
+    assert apart.min() > 0.5

@@ -144,6 +144,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "features.upper": {"features": (
         FeatureSpec(name="x0", lower=-1, upper=1.5), FeatureSpec(name="x1", lower=-1, upper=1))},
     "radius": {"radius": 1.0},
+    "profile_columns": {"profile_columns": [
+        {"name": "visits", "kind": "numeric", "lower": 0, "upper": 9}]},
+    "party_shares": {"party_shares": True},
+    "fairness": {"fairness": {"threshold": 0.9}},
     "consent": {"consent": {"column": "may", "value": "yes"}},
     "consent.column": {"consent": {"column": "allowed", "value": "yes"}},
     "consent.value": {"consent": {"column": "may", "value": "1"}},
@@ -250,6 +254,23 @@ def test_a_risk_stands_there_where_the_study_has_it(
     case: str, changes: dict[str, Any], words: str, is_there: bool
 ) -> None:
     assert any(words in text for text in risk_texts(study_spec(**changes))) is is_there
+
+
+def test_profile_columns_and_sizes_by_party_are_named() -> None:
+    spec = study_spec(
+        profile_columns=[
+            {"name": "visits", "kind": "numeric", "lower": 0, "upper": 9},
+            {"name": "age", "kind": "category", "values": ["18-29", "older"], "protected": True},
+        ],
+        party_shares=True,
+    )
+    text = document(spec)
+    columns = next(t for t in tables(text) if t[0][0] == "column")
+    assert [row[0] for row in columns[1:]] == ["x0", "x1", "visits", "age"]
+    assert "protected" in columns[4][1]
+    assert "18-29" in columns[4][2]
+    assert "4 columns" in text
+    assert any("customers of each company" in risk for risk in risk_texts(spec))
 
 
 def test_what_stands_in_an_agreement_is_text_and_nothing_else() -> None:

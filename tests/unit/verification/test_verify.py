@@ -163,12 +163,13 @@ def a_block_of(parties: tuple[str, str]) -> Change:
         came = {
             (record.peer, record.blob): record
             for record in records
-            if isinstance(record, Received) and record.kind in ("feature", "presence")
+            if isinstance(record, Received) and record.kind in ("feature", "presence", "column")
         }
         copied = came[source, "feature-00000-000"]
         place = (target, "feature-00000-001")
         came[place] = came[place].model_copy(update={"sha256": copied.sha256})
-        digests = [bytes.fromhex(came[target, str(name)].sha256) for name in block_names(1, 2)]
+        names = block_names(1, 2, finished_study().spec.column_layout)
+        digests = [bytes.fromhex(came[target, str(name)].sha256) for name in names]
         manifest = manifest_of(digests).hex()
         return [
             record.model_copy(update={"manifest": manifest})
