@@ -1,6 +1,6 @@
 """How good each number of segments is, and which one is chosen: pure functions of released sums.
 
-docs/protocol.md section 12. Only the key node runs this, after the scout rounds. Everything here is
+docs/protocol.md section 10. Only the key node runs this, after the scout rounds. Everything here is
 post-processing of sums that are released already; it costs no budget.
 """
 
@@ -212,7 +212,7 @@ def _candidate(
 
 
 def choose(candidates: Sequence[Candidate], smallest_share: float) -> Choice:
-    """Choose a number of segments by the rule of docs/protocol.md section 12.
+    """Choose a number of segments by the rule of docs/protocol.md section 10.
 
     1. Only numbers whose segments all reach the smallest size that is shown, if there is any.
     2. Of these the largest Calinski-Harabasz index, and every other that cannot be told from it.

@@ -1,6 +1,6 @@
 """Tries numbers of clusters out, on a sample of the blocks: scout and appraisal rounds.
 
-docs/protocol.md section 12. A state machine without IO, inside the schedule; only the key node runs
+docs/protocol.md section 10. A state machine without IO, inside the schedule; only the key node runs
 it. Each number of clusters is begun from several starts; each start takes a few scout rounds, which
 move its centroids as lloyd rounds do, and one appraisal round, which shows how good they are.
 """
