@@ -13,7 +13,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import follow_up, load, network, precision, privacy, round_cost, verification
+from benchmarks import (
+    choice,
+    follow_up,
+    load,
+    network,
+    precision,
+    privacy,
+    round_cost,
+    verification,
+)
 
 OUT = Path(__file__).parent / "out"
 
@@ -24,6 +33,7 @@ def main() -> None:
         "round-cost": round_cost.run,
         "precision": precision.run,
         "privacy": privacy.run,
+        "choice": choice.run,
         "follow-up": follow_up.run,
         "verification": verification.run,
         "network": network.run,

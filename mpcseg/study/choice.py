@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcseg.reference.metrics import adjusted_rand_index, nearest
+from mpcseg.reference.quality import davies_bouldin
 from mpcseg.study.estimation import noised_means, positive_part
 
 Array = NDArray[np.float64]
@@ -274,11 +275,8 @@ def _indices(one: Appraisal, whole: Whole) -> tuple[float, float, Array]:
     square_stds = np.hypot(one.square_stds[filled] / sizes[:, None], 2 * means * stds)
     variances = positive_part(one.squares[filled] / sizes[:, None] - means**2, square_stds)
     spreads[filled] = np.sqrt(np.minimum(variances, 1.0))
-    widths = np.sqrt(spreads[filled] ** 2 @ whole.feature_weights)
-    distances = np.sqrt(((means[:, None] - means) ** 2) @ whole.feature_weights)
-    np.fill_diagonal(distances, np.inf)
-    ratios = (widths[:, None] + widths) / np.maximum(distances, 1e-9)
-    return between / whole.inertia, float(ratios.max(axis=1).mean()), spreads
+    bouldin = davies_bouldin(means, spreads[filled], whole.feature_weights)
+    return between / whole.inertia, bouldin, spreads
 
 
 def _stds(one: Appraisal, whole: Whole) -> tuple[float, float]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mpcseg.audit.log import log_path
 from mpcseg.nodes.progress import SilentProgress
 from mpcseg.study.cohort import Cohort
 from mpcseg.study.results import open_results
+from mpcseg.verification.computed import computed_study, read_compute_log
 from mpcseg.verification.evidence import collect
 from mpcseg.verification.replay import verify_replay
 from mpcseg.verification.verify import verify
-from tests.adversarial.forged import computed
 from tests.nodes.studies import make_nodes, run_study
 from tests.organisations import signed
 
@@ -58,8 +59,11 @@ def test_the_planted_number_is_chosen_on_ciphertexts_and_the_work_can_be_replaye
     copy = tmp_path / "copy"
     shutil.copytree(tmp_path / "storage", copy)
     # Of three clusters in a round with squares, and of two in one without.
+    log = read_compute_log(
+        log_path(copy, nodes.spec, "compute", nodes.spec.compute.name), nodes.spec
+    )
+    study = computed_study(log, nodes.spec)
     for index, n_releases in ((9, 3 * 5), (2, 2 * 3)):
-        study = computed(nodes.spec, copy)
         found = verify_replay(nodes.spec, study, copy, SilentProgress(), rounds=[index])
         assert [one.kind for one in found.rounds] == [kinds[index]]
         assert found.rounds[0].n_releases == n_releases
