@@ -16,7 +16,7 @@ IMAGE ?= mpcseg:latest
 BASE  ?= mpcseg-base:bookworm
 WHEELHOUSE := build/wheelhouse
 
-.PHONY: help venv lint test mutants fuzz faults soak demo bench stubs wheelhouse base image sbom cluster pages
+.PHONY: help venv lint test mutants fuzz faults soak pages notebook demo bench stubs wheelhouse base image sbom cluster
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -56,6 +56,9 @@ faults: $(STAMP)  ## kill, stop, freeze, cut off and fill every node in every ph
 
 soak: $(STAMP)  ## twenty studies in a row on one compute node, with random faults (root)
 	$(BIN)/python -m pytest tests/soak -s
+
+notebook: $(STAMP)  ## run the notebook of docs/, the code of docs/python.md and scikit-learn's checks
+	$(BIN)/python -m pytest tests/notebook
 
 demo: $(STAMP)  ## a whole study on this machine: three companies, one compute node, one key node
 	$(BIN)/mpcseg demo
