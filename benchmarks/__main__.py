@@ -16,11 +16,13 @@ from rich.console import Console
 from benchmarks import (
     columns,
     follow_up,
+    labels,
     load,
     network,
     precision,
     privacy,
     round_cost,
+    shapes,
     verification,
 )
 
@@ -38,6 +40,9 @@ def main() -> None:
         "network": network.run,
         "load": load.run,
         "columns": columns.run,
+        "labels": labels.run,
+        "shapes": shapes.run,
+        "shapes-encrypted": shapes.run_encrypted,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each

@@ -24,6 +24,7 @@ from mpcseg.report.files import (
     verify_output_folder,
     write_json,
 )
+from mpcseg.report.formats import Format, parse_formats, verify_report_extra
 from mpcseg.report.migration import Migration, migration
 from mpcseg.report.sections import DataTable
 from mpcseg.report.wording import shown

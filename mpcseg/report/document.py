@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
 from mpcseg.report.columns import columns_section
+from mpcseg.report.drift_section import changes_section
 from mpcseg.report.fairness_section import fairness_section
 from mpcseg.report.hierarchy import hierarchy_section
 from mpcseg.report.map import map_section
@@ -29,6 +30,7 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     profile_section,
     rules_section,
     map_section,
+    changes_section,
     columns_section,
     fairness_section,
     hierarchy_section,

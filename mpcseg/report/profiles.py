@@ -17,6 +17,8 @@ _ROW = 44
 _PANEL_ROW = 24
 _PANELS_BESIDE = 2
 _MENTIONED = 3
+_NOISE_DIGITS = 1
+"""Of the noise in a cell of the heat map; the table beneath has all of them."""
 _COLUMNS = 8
 """Segments up to which each has a column of the heat map; more have a row each."""
 
@@ -61,7 +63,7 @@ def _heat_map(received: Received) -> Figure:
                     "colour": colour,
                     "ink": ink_on(colour),
                     "value": signed(summary.deviation).removesuffix(" sd"),
-                    "noise": "" if noise is None else f"± {number(noise)}",
+                    "noise": "" if noise is None else f"± {number(noise, _NOISE_DIGITS)}",
                 }
             )
     has_noise = any(row["noise"] for row in rows)
@@ -143,7 +145,7 @@ def _lines(received: Received) -> Figure:
         "deviation:Q",
         title=None,
         scale=alt.Scale(domain=[-limit, limit]),
-        axis=alt.Axis(tickCount=5, grid=True),
+        axis=alt.Axis(values=[-limit, 0, limit], grid=True),
     )
     y = alt.Y("feature:N", sort=None, title=None, axis=_axis(grid=False))
     base, own, others = alt.Chart(), alt.datum.own, ~alt.datum.own

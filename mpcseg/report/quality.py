@@ -132,7 +132,7 @@ def budget_section(received: Received) -> Section:
                     f"Bars of the share of each kind of round. Most went into {most[0]}: "
                     f"{share(most[1], 3)}."
                 ),
-                chart=_budget_chart(named),
+                chart=_budget_chart(kinds),
             ),
         ),
         tables=(
@@ -155,8 +155,8 @@ def budget_section(received: Received) -> Section:
     )
 
 
-def _budget_chart(named: list[tuple[str, float]]) -> dict[str, object]:
-    rows = [{"round": words, "share": part, "label": share(part, 3)} for words, part in named]
+def _budget_chart(kinds: list[tuple[str, float]]) -> dict[str, object]:
+    rows = [{"round": kind, "share": part, "label": share(part, 3)} for kind, part in kinds]
     base = chart_of(rows).encode(
         y=alt.Y(
             "round:N",

@@ -288,6 +288,18 @@ def test_the_command_is_for_people_and_for_schedulers(files: list[str], tmp_path
     assert ended(*files, "--psi", 0.6)[1] is None
 
 
+def test_the_segment_report_says_what_has_changed(files: list[str], tmp_path: Path) -> None:
+    where = {"--former-study": files[4], "--former-results": tmp_path / "former" / "results.json"}
+    arguments = ["report", files[6], "--results", tmp_path / "new" / "results.json"]
+    arguments += ["--formats", "html,csv", "--output", tmp_path / "report"]
+    output, error = ended(*arguments, *(part for pair in where.items() for part in pair))
+    assert error is None, output
+    assert "What has changed since spring" in (tmp_path / "report" / "report.html").read_text()
+    assert (tmp_path / "report" / "tables" / "drift.csv").exists()
+    _, error = ended(*arguments, "--former-study", files[4])
+    assert type(error) is ConfigError
+
+
 def test_errors_have_other_statuses_than_a_passed_limit(files: list[str], tmp_path: Path) -> None:
     for wrong in ("{}", "no JSON", '{"format": "mpcseg results 0"}'):
         (tmp_path / "new" / "results.json").write_text(wrong)

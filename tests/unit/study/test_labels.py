@@ -450,8 +450,8 @@ def test_labels_go_into_a_database_whole_or_not_at_all(
 
     def stored() -> list[tuple[Any, ...]]:
         with sqlite3.connect(tmp_path / "shop.db") as database:
-            found = database.execute(f"SELECT {column}, segment, distance, far FROM labels")
-            return found.fetchall()
+            statement = f"SELECT {column}, segment, distance, far FROM labels"  # noqa: S608
+            return database.execute(statement).fetchall()
 
     expected = [
         (
