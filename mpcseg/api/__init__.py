@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mpcseg.errors import MpcsegError
     from mpcseg.nodes.progress import Progress, SilentProgress
     from mpcseg.nodes.requests import close_study, study_status, withdraw
+    from mpcseg.report.document import report_document
     from mpcseg.report.model import segment_table
+    from mpcseg.report.pictures import svg
+    from mpcseg.report.received import Received
     from mpcseg.report.table import SegmentsView
     from mpcseg.study.agreement import (
         Agreement,
@@ -45,7 +48,10 @@ _HOMES = {
     "close_study": "mpcseg.nodes.requests",
     "study_status": "mpcseg.nodes.requests",
     "withdraw": "mpcseg.nodes.requests",
+    "report_document": "mpcseg.report.document",
     "segment_table": "mpcseg.report.model",
+    "svg": "mpcseg.report.pictures",
+    "Received": "mpcseg.report.received",
     "SegmentsView": "mpcseg.report.table",
     "Agreement": "mpcseg.study.agreement",
     "load_agreement": "mpcseg.study.agreement",
@@ -57,6 +63,13 @@ _HOMES = {
     "new_identity": "mpcseg.study.identity",
     "Results": "mpcseg.study.results",
     "StudySpec": "mpcseg.study.spec",
+}
+
+_EXTRAS = {
+    "sklearn": "scikit-learn",
+    "joblib": "scikit-learn",
+    "altair": "Altair",
+    "vl_convert": "vl-convert",
 }
 
 __all__ = [
@@ -72,6 +85,7 @@ __all__ = [
     "PartyClient",
     "PartyConfig",
     "Progress",
+    "Received",
     "Results",
     "SegmentsView",
     "SilentProgress",
@@ -82,8 +96,10 @@ __all__ = [
     "load_study",
     "load_unsigned",
     "new_identity",
+    "report_document",
     "segment_table",
     "study_status",
+    "svg",
     "withdraw",
     "write_agreement",
 ]
@@ -94,17 +110,18 @@ def __getattr__(name: str) -> Any:
 
     Raises:
         AttributeError: there is no such name.
-        ImportError: scikit-learn is needed and not installed.
+        ImportError: a package of the extra `report` is needed and not installed.
     """
     if name not in _HOMES:
         raise AttributeError(f"module 'mpcseg.api' has no attribute '{name}'")
     try:
         found = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("sklearn", "joblib"):
+        package = _EXTRAS.get((error.name or "").partition(".")[0])
+        if package is None:
             raise
         raise ImportError(
-            f"{name} needs scikit-learn, which is not installed: pip install 'mpcseg[report]'"
+            f"{name} needs {package}, which is not installed: pip install 'mpcseg[report]'"
         ) from None
     globals()[name] = found
     return found

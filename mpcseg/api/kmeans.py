@@ -150,7 +150,8 @@ class EncryptedKMeans(
         names = [f"x{index}" for index in range(self.n_features_in_)] if names is None else names
         self.party_names_ = tuple(tables)
         self.features_ = agreed_features(list(names), values, self.bounds, self.transforms)
-        self._study(dict(zip(tables, values, strict=True)))
+        for text in self._study(dict(zip(tables, values, strict=True))):
+            warnings.warn(text, UserWarning, stacklevel=2)
         labels = [self._labels(table) for table in values]
         self.labels_ = labels if parties is not None else labels[0]
         return self
@@ -192,8 +193,8 @@ class EncryptedKMeans(
         """How many columns `transform` makes, for scikit-learn's `get_feature_names_out`."""
         return len(self.cluster_centers_)
 
-    def _study(self, values: Mapping[str, Array]) -> None:
-        """Run it, and keep what its parties may know."""
+    def _study(self, values: Mapping[str, Array]) -> list[str]:
+        """Run it, and keep what its parties may know; returns what the caller should be told."""
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(_LARGEST_SEED)
@@ -206,7 +207,8 @@ class EncryptedKMeans(
             self.smallest_segment,
             self.significant_digits,
         )
-        cohorts = {name: self._cohort(name, table) for name, table in values.items()}
+        said: list[str] = []
+        cohorts = {name: self._cohort(name, table, said) for name, table in values.items()}
         workers = joblib.effective_n_jobs(self.n_jobs)
         if self.verbose:
             with RichProgress(Console(stderr=True)) as progress:
@@ -230,16 +232,17 @@ class EncryptedKMeans(
         self.n_iter_ = study.n_rounds
         self.n_hidden_ = self.report_.n_hidden
         if self.n_hidden_:
-            _warn(
+            said.append(
                 f"{self.n_hidden_} of {self.n_clusters} segments are hidden: "
                 f"{self.report_.hidden_reason}"
             )
+        return said
 
-    def _cohort(self, name: str, values: Array) -> Cohort:
+    def _cohort(self, name: str, values: Array, said: list[str]) -> Cohort:
         scaled = scale_records(values, self.features_)
         for feature, count in zip(self.features_, scaled.n_clipped, strict=True):
             if count:
-                _warn(
+                said.append(
                     f"{name}: {count:,} of {len(values):,} values in column '{feature.name}' lie "
                     f"outside the bounds {feature.lower:g} to {feature.upper:g} and are clipped"
                 )
@@ -271,7 +274,3 @@ class EncryptedKMeans(
 
     def _scaled(self, values: Array) -> Array:
         return scale_records(values, self.features_).records
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, UserWarning, stacklevel=4)

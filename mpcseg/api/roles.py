@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 from mpcseg.audit.records import NodeRole
-from mpcseg.cli.agreed import study_to_end, study_to_run
+from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.closing import DEFAULT_PATIENCE
 from mpcseg.cli.config import (
     ComputeConfig,
     KeyConfig,
@@ -23,6 +24,13 @@ from mpcseg.cli.config import (
 from mpcseg.cli.observed import observers
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
+from mpcseg.cli.starting import (
+    cohort_of,
+    compute_studies,
+    former_of,
+    key_study,
+    party_study,
+)
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import AgreementError, MpcsegError
 from mpcseg.nodes.compute import serve_studies
@@ -32,7 +40,7 @@ from mpcseg.nodes.party import prepare, run_party
 from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress, SilentProgress
 from mpcseg.nodes.requests import fetch_results
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
-from mpcseg.study.cohort import Cohort, load_cohort
+from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity, load_identity
 from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
@@ -121,8 +129,8 @@ class PartyClient(_Node[PartyConfig]):
         Raises:
             MpcsegError: what `run` raises before anything is sent.
         """
-        spec = self._study_to_run()
-        cohort = self._cohort(spec)
+        spec = party_study(self.config)
+        cohort = cohort_of(self.config, spec)
         prepare(spec, self.identity, cohort)
         return cohort
 
@@ -139,9 +147,9 @@ class PartyClient(_Node[PartyConfig]):
             NodeError: the study cannot go on; says why.
             SuspendedError: Ctrl-C or SIGTERM; it goes on when this is run again.
         """
-        config, spec = self.config, self._study_to_run()
+        config, spec = self.config, party_study(self.config)
         with self._watched([spec], config.audit, progress) as told, suspendable():
-            cohort = self._cohort(spec)
+            cohort = cohort_of(config, spec)
             for warning in cohort.warnings:
                 told[spec].event("cohort_warning", warning=warning)
             told[spec].event("cohort", account=cohort.account)
@@ -159,8 +167,11 @@ class PartyClient(_Node[PartyConfig]):
                 max_upload_mbit=config.max_upload_mbit,
             )
 
-    def results(self) -> Results:
+    def results(self, *, patience: float = DEFAULT_PATIENCE) -> Results:
         """Fetch what is sealed to this organisation, and open it; as often as it likes.
+
+        Args:
+            patience: seconds to wait for a compute node that does not answer.
 
         Raises:
             AgreementError: the agreement gives this organisation nothing.
@@ -168,7 +179,7 @@ class PartyClient(_Node[PartyConfig]):
             SealError: what was fetched is not what the key node sealed.
             NodeError: the compute node does not answer; says why.
         """
-        return _fetched(self.config, self.identity, self.config.audit)
+        return _fetched(self.config, self.identity, self.config.audit, patience)
 
     def label(self, results: Results, output: Path, *, overwrite: bool = False) -> LabelSummary:
         """Write each own customer's segment to a file, on this machine alone.
@@ -183,7 +194,7 @@ class PartyClient(_Node[PartyConfig]):
             ConfigError: the table has no column of identifiers.
             OutputError: the file exists, is of another kind or cannot be written.
         """
-        config, spec = self.config, study_to_end(self.config.study)
+        config, spec = self.config, study_to_end(self.config.study, self.config.renewals)
         if results.centroids is None:
             raise AgreementError(
                 f"the agreement gives '{results.recipient}' no centroids, so that there is nothing "
@@ -198,22 +209,6 @@ class PartyClient(_Node[PartyConfig]):
             columns=config.columns,
             opt_out=config.opt_out,
             overwrite=overwrite,
-        )
-
-    def _study_to_run(self) -> StudySpec:
-        config = self.config
-        return study_to_run(
-            config.study, config.policy, config.columns, folder=config.audit, role="party"
-        )
-
-    def _cohort(self, spec: StudySpec) -> Cohort:
-        return load_cohort(
-            self.config.source,
-            spec.features,
-            consent=spec.consent,
-            radius=spec.l2_radius,
-            columns=self.config.columns,
-            opt_out=self.config.opt_out,
         )
 
 
@@ -245,7 +240,8 @@ class KeyClient(_Node[KeyConfig]):
             SuspendedError: Ctrl-C or SIGTERM; it goes on when this is run again.
         """
         config = self.config
-        spec = study_to_run(config.study, config.policy, folder=config.output, role="key")
+        spec = key_study(config)
+        former = former_of(config, spec, self.identity)
         with self._watched([spec], config.output, progress) as told, suspendable():
             return run_key(
                 spec,
@@ -256,11 +252,12 @@ class KeyClient(_Node[KeyConfig]):
                 patience=config.patience,
                 keeps_recovery=config.recovery == "sealed",
                 proxy=config.proxy,
+                former=former,
             )
 
-    def results(self) -> Results:
+    def results(self, *, patience: float = DEFAULT_PATIENCE) -> Results:
         """Fetch what is sealed to this organisation, and open it; as of a party."""
-        return _fetched(self.config, self.identity, self.config.output)
+        return _fetched(self.config, self.identity, self.config.output, patience)
 
 
 class ComputeServer(_Node[ComputeConfig]):
@@ -292,10 +289,7 @@ class ComputeServer(_Node[ComputeConfig]):
             ConfigError: the identity or the address cannot be used.
         """
         config = self.config
-        specs = [
-            study_to_run(file, config.policy, folder=config.storage, role="compute")
-            for file in config.study
-        ]
+        specs = compute_studies(config)
         verify_distinct(specs)
         with self._watched(specs, config.storage, progress) as told:
             return serve_studies(
@@ -310,16 +304,18 @@ class ComputeServer(_Node[ComputeConfig]):
             )
 
 
-def _fetched(config: PartyConfig | KeyConfig, identity: Identity, audit: Path) -> Results:
+def _fetched(
+    config: PartyConfig | KeyConfig, identity: Identity, audit: Path, patience: float
+) -> Results:
     """What is sealed to an organisation, fetched and opened."""
-    spec = study_to_end(config.study)
+    spec = study_to_end(config.study, config.renewals)
     sealed = fetch_results(
         spec,
         identity,
         config.address,
         SilentProgress(),
         audit=audit,
-        patience=config.patience,
+        patience=patience,
         proxy=config.proxy,
     )
     return open_results(spec, identity, sealed)

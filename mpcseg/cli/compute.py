@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
 from mpcseg.cli.config import ComputeConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -25,6 +24,7 @@ from mpcseg.cli.options import (
 )
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
+from mpcseg.cli.starting import compute_studies
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.errors import MpcsegError, StudyClosedError
 from mpcseg.nodes.summary import ComputeSummary
@@ -99,14 +99,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(ComputeConfig, config, options)
     verify_summary(summary)
-    renewals = load_renewals(settings.renewals)
-    specs = [
-        study_to_run(
-            file, settings.policy, renewals=renewals, folder=settings.storage, role="compute"
-        )
-        for file in settings.study
-    ]
-    verify_all_taken(specs, renewals)
+    specs = compute_studies(settings)
     own = load_own_identity(settings.identity)
 
     from mpcseg.nodes.compute import serve_studies  # noqa: PLC0415  gRPC takes a while to import

@@ -81,6 +81,10 @@ DEFAULT_PATIENCE = 86_400.0
 DEFAULT_ARRIVAL = 4 * 3600.0
 
 
+METRICS_OF_IMAGE = "MPCSEG_IMAGE_METRICS"
+"""The image's word on metrics, which counts less than a configuration file; MPCSEG_METRICS is the
+operator's, and counts more."""
+
 AUDIT_FOLDER = Path("mpcseg-audit")
 """Where an organisation's logs stand if nothing else is said; those of servers stand elsewhere."""
 
@@ -95,7 +99,8 @@ class NodeConfig(BaseModel):
         patience: seconds to wait for a node that does not answer before giving up.
         log_file: where the node writes its log, one JSON object per line; ``-`` for standard
             output; None for none.
-        metrics: ``host:port`` on which Prometheus may scrape the node; None for none.
+        metrics: ``host:port`` on which Prometheus may scrape the node; None for none. Where nothing
+            is said, what the container image says, if the node runs in one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -105,7 +110,9 @@ class NodeConfig(BaseModel):
     renewals: Annotated[tuple[Path, ...], BeforeValidator(_several)] = ()
     patience: float = Field(default=DEFAULT_PATIENCE, gt=0)
     log_file: Path | None = None
-    metrics: ListenAddress | None = None
+    metrics: ListenAddress | None = Field(
+        default_factory=lambda: os.environ.get(METRICS_OF_IMAGE) or None, validate_default=True
+    )
 
 
 class OneStudyConfig(NodeConfig):

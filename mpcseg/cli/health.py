@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
+from mpcseg.cli.config import METRICS_OF_IMAGE
 from mpcseg.errors import UnhealthyError
 
-DEFAULT_ADDRESS = "127.0.0.1:9464"
+DEFAULT_ADDRESS = os.environ.get(METRICS_OF_IMAGE, "127.0.0.1:9464")
+
+_SCHEME = "http://"
 
 _SECONDS = 5.0
 _LONGEST_ANSWER = 1 << 20
@@ -24,7 +28,7 @@ def health(
         typer.Option(
             "--address",
             envvar="MPCSEG_METRICS",
-            help="Where the node serves its metrics, as HOST:PORT.",
+            help="Where the node serves its metrics, as HOST:PORT; http:// may stand before it.",
         ),
     ] = DEFAULT_ADDRESS,
 ) -> None:
@@ -40,7 +44,7 @@ def health(
 
 
 def _asked(address: str) -> dict[str, str]:
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix(_SCHEME).rstrip("/").rpartition(":")
     try:
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=_SECONDS)
         with closing(connection):

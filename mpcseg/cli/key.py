@@ -9,12 +9,6 @@ import typer
 from rich.console import Console
 
 from mpcseg.audit.records import RecoveryKind
-from mpcseg.cli.agreed import (
-    load_renewals,
-    study_to_end,
-    study_to_run,
-    verify_all_taken,
-)
 from mpcseg.cli.config import KeyConfig, load_config
 from mpcseg.cli.observed import observers
 from mpcseg.cli.options import (
@@ -34,17 +28,14 @@ from mpcseg.cli.options import (
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import show_results, write_results
+from mpcseg.cli.starting import former_of, key_study
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.report.structured_log import STANDARD_OUTPUT
-from mpcseg.study.documents import read_bytes
-from mpcseg.study.former import FormerCentroids, open_former, verify_former_is_given
-from mpcseg.study.identity import Identity
-from mpcseg.study.results import open_results, sealed_bytes
-from mpcseg.study.spec import StudySpec
+from mpcseg.study.results import open_results
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
 
@@ -135,13 +126,9 @@ def run(  # noqa: PLR0913  each is an option of the command line
     verify_summary(summary)
     if trial_output is not None:
         verify_output_file(trial_output, made=settings.output)
-    renewals = load_renewals(settings.renewals)
-    spec = study_to_run(
-        settings.study, settings.policy, renewals=renewals, folder=settings.output, role="key"
-    )
-    verify_all_taken([spec], renewals)
+    spec = key_study(settings)
     own = load_own_identity(settings.identity)
-    former = _former(settings, spec, own)
+    former = former_of(settings, spec, own)
 
     from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
 
@@ -179,14 +166,3 @@ def run(  # noqa: PLR0913  each is an option of the command line
             show_results(opened, console)
         console.print(f"Results: {settings.output}", highlight=False, markup=False, soft_wrap=True)
     write_summary(done, summary, without=("result", "sealed"))
-
-
-def _former(settings: KeyConfig, spec: StudySpec, own: Identity) -> FormerCentroids | None:
-    """The centroids that a follow-up starts from; what is missing is said by the node."""
-    if settings.former_study is None or settings.former_results is None:
-        verify_former_is_given(spec, None)
-        return None
-    former = study_to_end(settings.former_study)
-    limit = 2 * sealed_bytes(former, own.name)
-    sealed = read_bytes(settings.former_results, "the former study's results", limit=limit)
-    return open_former(spec, own, former, sealed)

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
 from mpcseg.cli.config import (
     PartyConfig,
     load_config,
@@ -35,10 +34,10 @@ from mpcseg.cli.options import (
 from mpcseg.cli.party_results import results
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
+from mpcseg.cli.starting import cohort_of, party_study
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.report.cohort import CohortView
-from mpcseg.study.cohort import load_cohort
 
 app = typer.Typer(help="A party node: one organisation's records.", no_args_is_help=True)
 
@@ -111,31 +110,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
     }
     settings = load_config(PartyConfig, config, options)
     verify_summary(summary)
-    renewals = load_renewals(settings.renewals)
-    spec = study_to_run(
-        settings.study,
-        settings.policy,
-        settings.columns,
-        renewals=renewals,
-        folder=settings.audit,
-        role="party",
-    )
-    verify_all_taken([spec], renewals)
+    spec = party_study(settings)
     own = load_own_identity(settings.identity)
     with (
         observers(progress, settings, own.name, "party", settings.audit) as watching,
         watching.of(spec) as shown,
         suspendable(),
     ):
-        cohort = load_cohort(
-            settings.source,
-            spec.features,
-            consent=spec.consent,
-            radius=spec.l2_radius,
-            columns=settings.columns,
-            opt_out=settings.opt_out,
-            profile=spec.profile_columns,
-        )
+        cohort = cohort_of(settings, spec)
         for warning in cohort.warnings:
             shown.event("cohort_warning", warning=warning)
         shown.event("cohort", account=cohort.account)
@@ -144,7 +126,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
 
         if dry_run:
             prepare(spec, own, cohort)
-            Console().print(CohortView(cohort, spec.features, spec.profile_columns))
+            Console().print(CohortView(own.name, cohort, spec.features, spec.profile_columns))
             return
 
         done = run_party(

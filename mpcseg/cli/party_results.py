@@ -10,6 +10,7 @@ from pydantic import Field
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.closing import DEFAULT_PATIENCE
 from mpcseg.cli.config import AUDIT_FOLDER, Address, Data, OneStudyConfig, ProxyUrl, load_config
 from mpcseg.cli.labelling import LabelOptions, label
 from mpcseg.cli.options import (
@@ -182,7 +183,8 @@ def results(  # noqa: PLR0913  each is an option of the command line
             sealed,
             settings.address,
             audit=settings.audit,
-            patience=settings.patience,
+            # The file's patience is the node's, which waits for others; results are there or not.
+            patience=DEFAULT_PATIENCE if patience is None else patience,
             proxy=settings.proxy,
             mode=progress,
         )

@@ -9,7 +9,13 @@ import typer
 
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.config import AUDIT_FOLDER
-from mpcseg.cli.options import AddressOption, IdentityOption, PatienceOption, ProxyOption
+from mpcseg.cli.options import (
+    AddressOption,
+    IdentityOption,
+    PatienceOption,
+    ProxyOption,
+    RenewalOption,
+)
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import sealed_results
@@ -63,6 +69,7 @@ def report(  # noqa: PLR0913  each is an option of the command line
             "named in the report.",
         ),
     ] = None,
+    renewal: RenewalOption = None,
     former_study: Annotated[
         Path | None,
         typer.Option("--former-study", help="The agreement of the study that this one follows."),
@@ -86,7 +93,7 @@ def report(  # noqa: PLR0913  each is an option of the command line
     wanted = parse_formats(formats)
     verify_report_extra()
     verify_output_folder(output)
-    spec = study_to_end(study)
+    spec = study_to_end(study, renewal or ())
     former = _former(spec, former_study, former_results)
     given = [what for what in (sealed, results, address) if what is not None]
     if len(given) != 1:

@@ -22,18 +22,17 @@ def _group() -> None:
 
 @app.command("check")
 def check(
+    file: Annotated[Path, typer.Argument(help="The agreement file.")],
     folder: Annotated[
         Path, typer.Argument(help="The storage folder, of a node that does not run; or a copy.")
     ],
-    *,
-    study: Annotated[Path, typer.Option("--study", help="The signed agreement.")],
 ) -> None:
     """Compare a storage folder with the compute node's log, file by file. Changes nothing.
 
     Says how far the study is, which files are whole, and what is missing or was changed. A node
     that is started on the folder makes the same check and goes on only if nothing is wrong.
     """
-    spec = study_to_end(study)
+    spec = study_to_end(file)
 
     from mpcseg.nodes.inspection import inspect_storage  # noqa: PLC0415  as the nodes' commands
 

@@ -79,9 +79,12 @@ def sign(
     console = Console()
     print_terms(spec, console)
     print_digest(spec, console)
-    signed = agreement.signed_by(load_own_identity(identity))
+    own = load_own_identity(identity)
+    signed = agreement.signed_by(own)
     write_agreement(signed, target)
     print_signatures(signed, console)
+    if own.name in agreement.signatures:
+        console.print(f"{own.name} has signed already: nothing is added", highlight=False)
     console.print(f"agreement: {target}", markup=False, highlight=False, soft_wrap=True)
 
 

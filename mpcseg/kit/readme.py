@@ -65,7 +65,14 @@ def readme(spec: StudySpec, holder: Holder, address: Address) -> str:
         does=list(_does(spec, holder)),
         needed=list(_needed(spec, holder)),
         made_folders=dict.fromkeys(folders),
-        commands=[_check(spec, holder), _run(holder), _results(spec, holder, address)],
+        commands=[
+            _check(spec, holder),
+            _run(holder),
+            _watch(spec, holder, address),
+            _results(spec, holder, address),
+            _verify(spec, holder),
+        ],
+        trouble=list(_trouble(spec, holder, address)),
         talks=list(_talks(spec, holder, address)),
         leaves=list(_leaves(spec, holder)),
         organisations=_organisations(spec),
@@ -144,6 +151,69 @@ def _run(holder: Holder) -> Step:
     )
 
 
+def _watch(spec: StudySpec, holder: Holder, address: Address) -> Step:
+    command = f"study status {spec.name}{AGREEMENT_SUFFIX} --identity identity --address {address}"
+    return Step(
+        "Watch",
+        "How far the study is, which nodes are there and what is waited for; at any time. With "
+        "`--watch` it goes on until there are results. Exit status 75 says that the study goes on, "
+        "0 that it has its results.",
+        (f"mpcseg {command}",),
+        (_container(holder.roles[0], command),),
+    )
+
+
+def _verify(spec: StudySpec, holder: Holder) -> Step:
+    logs = " ".join(STATE[role] for role in holder.roles)
+    verify = f"audit verify {spec.name}{AGREEMENT_SUFFIX} {logs}"
+    return Step(
+        "Verify",
+        "Checks the logs of what this organisation's nodes sent, received and decrypted against "
+        "the agreement. Needs no key and no node, so that somebody else can do it from copies; "
+        "with the others' logs beside them, all are held against each other.",
+        (f"mpcseg {verify}",),
+        (_container(holder.roles[0], verify),),
+    )
+
+
+def _trouble(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]:
+    """What to do when a step was a wrong one, as sentences."""
+    agreement = spec.name + AGREEMENT_SUFFIX
+    yield (
+        "Every command says in one line what is wrong and in the next what to do, and ends with an "
+        "exit status of its own (`docs/operations.md`). Nothing is lost by starting a node again "
+        "with the same command."
+    )
+    if "party" in holder.roles:
+        yield (
+            "The wrong table was sent, and the rounds have not begun: stop the party node, correct "
+            "`party.toml` and run it once more with `--restart`; or take this organisation out of "
+            f"the study, which ends it for all: `mpcseg study withdraw {agreement} --identity "
+            f"identity --address {address}`. From the first round on neither is possible."
+        )
+    if "key" in holder.roles:
+        yield (
+            f"Leave `{STATE['key']}/` as it is until the study is over: the key node goes on from "
+            "it. Without it the study must be agreed on anew."
+        )
+    if "compute" in holder.roles:
+        yield (
+            f"Leave `{STATE['compute']}/` as it is. When a file in it is damaged, `mpcseg storage "
+            f"check {agreement} {STATE['compute']}` says which (with the node stopped)."
+        )
+    if {"key", "compute"} & set(holder.roles):
+        yield (
+            "The study must stop, now and for all: `mpcseg study close "
+            f"{agreement} --identity identity --address {address}`. The secret key and all "
+            "ciphertexts are destroyed."
+        )
+    else:
+        yield (
+            f"The study must stop, now and for all: ask {escaped(spec.key.name)} or "
+            f"{escaped(spec.compute.name)} to close it."
+        )
+
+
 def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
     agreement = spec.name + AGREEMENT_SUFFIX
     bare, containers, text = [], [], []
@@ -163,12 +233,9 @@ def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
             "the last round is over and until the study is closed."
         )
     if "key" in holder.roles and not holder.collects:
-        verify = f"audit verify {agreement} {STATE['key']}"
-        bare.append(f"mpcseg {verify}")
-        containers.append(_container("key", verify))
         text.append(
             f"Results that this organisation receives are in `{STATE['key']}/` when its node has "
-            "ended. This command checks the log of what the node decrypted against the agreement."
+            "ended."
         )
     if "compute" in holder.roles:
         close = (
@@ -182,14 +249,8 @@ def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
             "results at the compute node are deleted, and its node ends. The signed record of it "
             "stays."
         )
-    if not bare:  # brings records, and receives nothing
-        verify = f"audit verify {agreement} {STATE['party']}"
-        bare.append(f"mpcseg {verify}")
-        containers.append(_container("party", verify))
-        text.append(
-            "This organisation receives no results. This command checks the log of what left it "
-            "against the agreement."
-        )
+    if not text:  # brings records, and receives nothing
+        text.append("This organisation receives no results.")
     return Step("Results", " ".join(text), tuple(bare), tuple(containers))
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mpcseg.audit.log import log_path
 from mpcseg.audit.log_file import read_log
+from mpcseg.errors import EvidenceError
 from mpcseg.nodes.blob_store import StudyFiles
+from mpcseg.nodes.hosting import study_folder
 from mpcseg.nodes.membership import Membership
 from mpcseg.nodes.planning import study_plan
 from mpcseg.nodes.resume import rebuild, restore_ledger, run_to_resume
@@ -42,12 +44,24 @@ class Inspection:
 def inspect_storage(spec: StudySpec, storage: Path) -> Inspection:
     """Compare a folder with the log in it.
 
+    Args:
+        spec: the study.
+        storage: the folder, also where several studies have one each in it.
+
     Raises:
         EvidenceError: there is no log of this study.
         LogError: the log is damaged, or says what cannot have happened.
         StorageError: a file cannot be read.
     """
-    entries = read_log(log_path(storage, spec, "compute", spec.compute.name), spec).entries
+    storage = study_folder(storage, spec, is_alone=False)
+    log = log_path(storage, spec, "compute", spec.compute.name)
+    if not log.exists():
+        raise EvidenceError(
+            f"there is no audit log {log}",
+            "Name the folder that the compute node was given as --storage, and an agreement of a "
+            "study that it has served.",
+        )
+    entries = read_log(log, spec).entries
     run = run_to_resume(entries)
     if run is None:
         return Inspection("the last run of the study has ended: nothing is kept or missing")

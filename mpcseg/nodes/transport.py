@@ -7,6 +7,7 @@ caller names its role only, and must hold it.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -162,16 +163,36 @@ def listen_on(
         root_certificates=known,
         require_client_auth=True,
     )
+    _verify_free(address)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
-        raise ListenError(
-            f"cannot listen on {address}",
-            "Something else may listen there already, or it is no address of this machine.",
-        )
+        raise _deaf(address)
     return port
+
+
+def _verify_free(address: str) -> None:
+    """Try the address out: gRPC's library writes a line of its own where it fails."""
+    host, _, port = address.rpartition(":")
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, kind, protocol, _, place = places[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As a server does, so that connections of an earlier process do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        raise _deaf(address, error.strerror) from None
+
+
+def _deaf(address: str, reason: str | None = None) -> ListenError:
+    return ListenError(
+        f"cannot listen on {address}" + (f": {reason}" if reason else ""),
+        "Something else may listen there already, or it is no address of this machine.",
+    )
 
 
 def open_channel(

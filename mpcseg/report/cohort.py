@@ -21,6 +21,7 @@ class CohortView:
     """The cohort for the party alone; printing it sends nothing.
 
     Args:
+        party: the organisation.
         cohort: the party's cohort, as `mpcseg.study.cohort.load_cohort` made it.
         features: the agreed features, in the cohort's order.
         profile: the agreed profile columns.
@@ -28,10 +29,12 @@ class CohortView:
 
     def __init__(
         self,
+        party: str,
         cohort: Cohort,
         features: Sequence[FeatureSpec],
         profile: Sequence[ProfileColumn] = (),
     ) -> None:
+        self._party = party
         self._cohort = cohort
         self._features = features
         self._profile = profile
@@ -50,7 +53,9 @@ class CohortView:
 
     def _counts(self) -> Table:
         cohort = self._cohort
-        grid = Table(title="Records", show_header=False, title_justify="left")
+        grid = Table(
+            title=f"Records of {escape(self._party)}", show_header=False, title_justify="left"
+        )
         grid.add_column()
         grid.add_column(justify="right")
         grid.add_row("read", f"{cohort.n_read:,}")

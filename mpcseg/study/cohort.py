@@ -14,7 +14,7 @@ select rows and dropped (docs/protocol.md section 2). Callers do:
         profile=spec.profile_columns,
     )
 
-and show `mpcseg.report.cohort.CohortView(cohort, spec.features)` to the party alone.
+and show `mpcseg.report.cohort.CohortView(own.name, cohort, spec.features)` to the party alone.
 """
 
 from __future__ import annotations

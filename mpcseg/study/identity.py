@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from mpcseg.durable import sync_folder
 from mpcseg.errors import ConfigError, PassphraseError
 from mpcseg.study import sealing
 from mpcseg.study.card import (
@@ -395,9 +396,12 @@ def _pem(key: Any, how: serialization.KeySerializationEncryption) -> bytes:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that must not exist yet, with its mode from the first byte on."""
+    """Write a file that must not exist yet, with its mode from the first byte on; for good."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
 
 
 _NO_IDENTITY = "Name the folder that `mpcseg identity new` made."

@@ -20,7 +20,13 @@ from mpcseg.nodes.planning import plan_of
 from mpcseg.study.agreement import load_study
 from tests.organisations import save_identity, study_spec, write_study
 
-HEADINGS = CHECK, RUN, RESULTS = ("### 1. Check", "### 2. Run", "### 3. Results")
+HEADINGS = CHECK, RUN, WATCH, RESULTS, VERIFY = (
+    "### 1. Check",
+    "### 2. Run",
+    "### 3. Watch",
+    "### 4. Results",
+    "### 5. Verify",
+)
 
 
 def commands(page: str) -> dict[str, list[str]]:
@@ -124,9 +130,12 @@ def test_a_study_runs_from_its_kits_by_the_commands_of_their_pages(
         wait_for(*client)
     verify_disk_as_planned(kits["birch"])
     for name in ("alder", "birch"):  # birch closes the study
-        for command in todo[kits[name]][RESULTS]:
+        for command in todo[kits[name]][WATCH] + todo[kits[name]][RESULTS]:
             run(command, kits[name])
     wait_for(*server)
+    assert all(steps[VERIFY] for steps in todo.values())
+    for folder, command in [(f, c) for f, steps in todo.items() for c in steps[VERIFY]]:
+        run(command, folder)
     for folder in kits.values():
         with (folder / "results" / "labels.csv").open() as file:
             assert len(list(csv.DictReader(file))) == 300

@@ -198,11 +198,15 @@ def test_a_node_in_a_role_that_is_not_its_own(nodes: Nodes, storage: Path) -> No
 
 
 def test_one_folder_and_one_port_serve_one_compute_node(
-    nodes: Nodes, compute: tuple[Running, str], storage: Path
+    nodes: Nodes,
+    compute: tuple[Running, str],
+    storage: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     quiet = Recorder()
-    with pytest.raises(ConfigError, match="cannot listen"):
+    with pytest.raises(ConfigError, match=r"cannot listen.*already in use"):
         serve_compute(nodes.spec, nodes.compute, compute[1], storage, 1, quiet)
+    assert "bind" not in capfd.readouterr().err, "gRPC's library has had a word of its own"
     running, address = start_compute(nodes, storage, patience=600.0)
     with pytest.raises(ConfigError, match="another compute node uses"):
         serve_compute(nodes.spec, nodes.compute, "127.0.0.1:0", storage, 1, quiet)

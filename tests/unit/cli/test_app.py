@@ -108,7 +108,7 @@ def test_the_limit_of_blocks_reaches_the_compute_node(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served: dict[str, object] = {}
-    monkeypatch.setattr("mpcseg.cli.compute.study_to_run", lambda *_, **__: study_spec())
+    monkeypatch.setattr("mpcseg.cli.compute.compute_studies", lambda _: [study_spec()])
     monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: identity("hub"))
 
     def serve(studies: Any, *_: object, **given: object) -> Any:
@@ -139,6 +139,30 @@ def test_a_key_node_whose_results_have_no_place_does_not_start(tmp_path: Path, o
     ended = run("key", "run", *(word for pair in given.items() for word in pair))
     assert ended.returncode == errors.OutputError.exit_status
     assert "there is no folder" in ended.stderr
+
+
+def test_results_are_not_waited_for_as_long_as_a_node_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpcseg.cli.party_results.DEFAULT_PATIENCE", 0.2)
+    own = {name: save_identity(tmp_path / name, name) for name in ("hub", "keeper", "alder")}
+    write_study(tmp_path / "a.agreement", study_spec(parties=["alder"], known=own), own)
+    (tmp_path / "party.toml").write_text(
+        'study = "a.agreement"\nidentity = "alder"\naddress = "127.0.0.1:1"\naudit = "audit"\n'
+        "patience = 86400\n"
+    )
+    began = time.monotonic()
+    done = CliRunner().invoke(app, ["party", "results", "--config", str(tmp_path / "party.toml")])
+    assert isinstance(done.exception, errors.NodeUnreachableError)
+    assert "closed" in done.exception.hint
+    assert time.monotonic() - began < 30
+
+
+def test_a_storage_folder_without_a_log_is_answered_with_what_to_name(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "a.agreement")
+    done = CliRunner().invoke(app, ["storage", "check", str(study), str(tmp_path)])
+    assert isinstance(done.exception, errors.EvidenceError)
+    assert "--storage" in done.exception.hint
 
 
 def test_a_command_line_that_cannot_be_read_is_status_2() -> None:

@@ -50,6 +50,21 @@ def test_options_override_the_file_and_count_from_the_working_directory(file: Pa
     assert config.patience == 5.0
 
 
+def test_the_images_word_on_metrics_counts_less_than_a_file_and_an_option(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_config(PartyConfig, file, {}).metrics is None
+    monkeypatch.setenv("MPCSEG_IMAGE_METRICS", "127.0.0.1:9464")
+    assert load_config(PartyConfig, file, {}).metrics == "127.0.0.1:9464"
+    file.write_text('metrics = "10.0.0.1:9000"\n' + PARTY)
+    assert load_config(PartyConfig, file, {}).metrics == "10.0.0.1:9000"
+    options = {"metrics": "10.0.0.1:9001"}  # which MPCSEG_METRICS is one of
+    assert load_config(PartyConfig, file, options).metrics == "10.0.0.1:9001"
+    image = (TEMPLATES.parent / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert "ENV MPCSEG_IMAGE_METRICS=127.0.0.1:9464" in image
+    assert " MPCSEG_METRICS" not in image
+
+
 def test_options_alone_are_enough(tmp_path: Path) -> None:
     config = load_config(
         ComputeConfig, None,

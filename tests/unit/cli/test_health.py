@@ -36,6 +36,11 @@ def test_a_node_with_metrics_is_healthy_and_says_how_far_it_is(tmp_path: Path) -
     ]
 
 
+def test_an_address_may_be_a_url_as_a_browser_has_it(tmp_path: Path) -> None:
+    with MetricsServer(NodeMetrics("hub", "compute", tmp_path), "127.0.0.1:0") as server:
+        assert "runs" in ask(f"http://{server.address}/")
+
+
 def test_a_node_that_has_ended_is_not_healthy(tmp_path: Path) -> None:
     with MetricsServer(NodeMetrics("hub", "compute", tmp_path), "127.0.0.1:0") as server:
         address = server.address

@@ -225,6 +225,16 @@ def test_a_draft_that_is_signed_twice_collects_the_signatures(
     assert agreement.read_bytes() == before
 
 
+def test_who_signs_once_more_is_told_so(tmp_path: Path, cards: list[str]) -> None:
+    draft, agreement = tmp_path / "study.toml", tmp_path / "spring.agreement"
+    run(*NEW, *cards, "--output", draft)
+    assert "already" not in run("sign", draft, "--identity", tmp_path / "alder")
+    before = agreement.read_bytes()
+    told = run("sign", agreement, "--identity", tmp_path / "alder")
+    assert "alder has signed already: nothing is added" in told
+    assert agreement.read_bytes() == before
+
+
 def test_who_may_not_sign_does_not(tmp_path: Path, cards: list[str]) -> None:
     draft, agreement = tmp_path / "study.toml", tmp_path / "spring.agreement"
     run(*NEW, *cards, "--output", draft)

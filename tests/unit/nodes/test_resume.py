@@ -288,9 +288,7 @@ def test_going_on_removes_what_was_cut_off_and_nothing_else(
 
 def test_the_operator_is_told_what_is_wrong_with_a_folder(study: FinishedStudy, copy: Path) -> None:
     def check() -> Any:
-        return CliRunner().invoke(
-            app, ["storage", "check", str(copy), "--study", str(study.agreement)]
-        )
+        return CliRunner().invoke(app, ["storage", "check", str(study.agreement), str(copy)])
 
     whole = check()
     assert whole.exit_code == 0, whole.output

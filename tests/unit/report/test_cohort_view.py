@@ -41,7 +41,7 @@ def shown(tmp_path: Path, width: int = 100, radius: float | None = None) -> str:
         radius=radius,
     )
     console = Console(file=io.StringIO(), width=width)
-    console.print(CohortView(cohort, FEATURES))
+    console.print(CohortView("alder", cohort, FEATURES))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -53,6 +53,7 @@ def row(text: str, word: str) -> list[str]:
 
 def test_who_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     text = shown(tmp_path)
+    assert "Records of alder" in text
     assert row(text, "read")[-1] == "7"
     assert row(text, "repeated")[-1] == "1"
     assert row(text, "without consent")[-1] == "2"
@@ -85,7 +86,7 @@ def test_profile_columns_are_shown_as_they_are_encrypted(tmp_path: Path) -> None
         TableSource(path, "id"), FEATURES, consent=None, radius=None, profile=profile
     )
     console = Console(file=io.StringIO(), width=100)
-    console.print(CohortView(cohort, FEATURES, profile))
+    console.print(CohortView("alder", cohort, FEATURES, profile))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert row(text, "visits") == ["visits", "number", "3.67"]

@@ -101,6 +101,21 @@ def test_the_public_files_hold_nothing_private(tmp_path: Path) -> None:
     assert b"PRIVATE" not in public
 
 
+def test_an_identity_is_on_disk_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    synced: list[str] = []
+
+    def remember(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    with patch("os.fsync", remember):
+        new_identity("alder", tmp_path / "alder")
+    assert synced == [
+        *("private_keys.pem", "alder"),
+        *("certificate.pem", "alder"),
+        *("alder.card", "alder"),
+    ]
+
+
 def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
     made = new_identity("hub", tmp_path)
     with pytest.raises(ConfigError, match="exists already"):
