@@ -16,7 +16,7 @@ IMAGE ?= mpcseg:latest
 BASE  ?= mpcseg-base:bookworm
 WHEELHOUSE := build/wheelhouse
 
-.PHONY: help venv lint test mutants fuzz faults soak notebook demo bench stubs wheelhouse base image sbom cluster
+.PHONY: help venv lint test mutants fuzz faults soak pages notebook demo bench stubs wheelhouse base image sbom cluster
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -89,6 +89,20 @@ image: base $(WHEELHOUSE)/.complete  ## build the container image
 
 sbom: image  ## write the image's list of parts (CycloneDX) to build/sbom.json
 	docker/build.sh --sbom $(IMAGE) build/sbom.json
+
+# A dev tool that is no part of mpcseg; the tests do without it where the registry is not reached.
+AXE_SHA512 := FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
+AXE := build/axe/package/axe.min.js
+
+$(AXE):
+	@mkdir -p build/axe
+	-@cd build/axe && npm pack --silent axe-core@4.14.1 >/dev/null && \
+		test "$$(openssl dgst -sha512 -binary axe-core-4.14.1.tgz | base64 -w 0)" = "$(AXE_SHA512)" && \
+		tar -xzf axe-core-4.14.1.tgz package/axe.min.js package/LICENSE && touch package/axe.min.js
+
+pages: $(STAMP)  ## open segment reports in Chromium: nothing fetched, all figures there, fit for a phone
+	@$(MAKE) --no-print-directory $(AXE)
+	$(BIN)/python -m pytest tests/pages
 
 cluster: image  ## build the image, and run a whole study in containers on this machine
 	$(BIN)/python -m pytest tests/cluster

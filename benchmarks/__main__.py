@@ -13,7 +13,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import follow_up, load, network, precision, privacy, round_cost, verification
+from benchmarks import (
+    columns,
+    follow_up,
+    labels,
+    load,
+    network,
+    precision,
+    privacy,
+    round_cost,
+    shapes,
+    verification,
+)
 
 OUT = Path(__file__).parent / "out"
 
@@ -28,6 +39,10 @@ def main() -> None:
         "verification": verification.run,
         "network": network.run,
         "load": load.run,
+        "columns": columns.run,
+        "labels": labels.run,
+        "shapes": shapes.run,
+        "shapes-encrypted": shapes.run_encrypted,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     usual = ("round-cost", "precision")  # the others take ten minutes each

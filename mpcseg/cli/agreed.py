@@ -20,7 +20,7 @@ def study_to_run(
     policy: Path | None,
     columns: Mapping[str, str] | None = None,
     *,
-    renewals: Sequence[Renewal] = (),
+    renewals: Sequence[Path] = (),
     folder: Path,
     role: NodeRole,
 ) -> StudySpec:
@@ -32,16 +32,53 @@ def study_to_run(
         file: the agreement.
         policy: the organisation's own; None for none.
         columns: agreed name to the organisation's own column name, which the policy may forbid.
-        renewals: of certificates, of this study and others that the node may serve.
+        renewals: of certificates, of this study alone and in order.
         folder: where the node keeps its audit log. A run that this log has begun, and not ended,
             goes on after the agreement's last day: what it holds must still be deleted in order.
         role: of the node.
 
     Raises:
         ConfigError: a file is absent or unreadable.
-        AgreementError: not an agreement, or not in order; a signature, the last day.
+        AgreementError: not an agreement, or not in order; a signature, the last day; or a renewal.
         PolicyError: the policy does not allow it; says which rule.
     """
+    (spec,) = studies_to_run([file], policy, columns, renewals=renewals, folder=folder, role=role)
+    return spec
+
+
+def studies_to_run(
+    files: Sequence[Path],
+    policy: Path | None,
+    columns: Mapping[str, str] | None = None,
+    *,
+    renewals: Sequence[Path] = (),
+    folder: Path,
+    role: NodeRole,
+) -> list[StudySpec]:
+    """The terms of several agreements for one node; otherwise as `study_to_run`.
+
+    Args:
+        files: the agreements.
+        policy: as `study_to_run`, as those that follow.
+        columns: as there.
+        renewals: of all these studies, those of each in order.
+        folder: as there.
+        role: as there.
+    """
+    loaded = _load_renewals(renewals)
+    specs = [_study_to_run(file, policy, columns or {}, loaded, folder, role) for file in files]
+    _verify_all_taken(specs, loaded)
+    return specs
+
+
+def _study_to_run(
+    file: Path,
+    policy: Path | None,
+    columns: Mapping[str, str],
+    renewals: Sequence[Renewal],
+    folder: Path,
+    role: NodeRole,
+) -> StudySpec:
     agreement = _renewed(file, renewals)
     spec = agreement.spec
     try:
@@ -50,7 +87,7 @@ def study_to_run(
         if not _is_under_way(folder, spec, role):
             raise
     if policy is not None:
-        verify_policy(load_policy(policy), spec, columns or {})
+        verify_policy(load_policy(policy), spec, columns)
     return spec
 
 
@@ -74,16 +111,16 @@ def study_to_end(path: Path, renewals: Sequence[Path] = ()) -> StudySpec:
         AgreementError: not an agreement, or changed; or a renewal is not in order.
         SignatureError: a signature is missing, foreign or wrong.
     """
-    loaded = load_renewals(renewals)
+    loaded = _load_renewals(renewals)
     agreement = _renewed(path, loaded)
-    verify_all_taken([agreement.spec], loaded)
+    _verify_all_taken([agreement.spec], loaded)
     for check in agreement.checks(None):
         if check.error:
             raise check.error
     return agreement.spec
 
 
-def load_renewals(paths: Sequence[Path]) -> tuple[Renewal, ...]:
+def _load_renewals(paths: Sequence[Path]) -> tuple[Renewal, ...]:
     """Read renewals of certificates, which are checked with their agreement.
 
     Raises:
@@ -93,7 +130,7 @@ def load_renewals(paths: Sequence[Path]) -> tuple[Renewal, ...]:
     return tuple(load_renewal(path) for path in paths)
 
 
-def verify_all_taken(specs: Sequence[StudySpec], renewals: Sequence[Renewal]) -> None:
+def _verify_all_taken(specs: Sequence[StudySpec], renewals: Sequence[Renewal]) -> None:
     """Check that no renewal was given of a study that is not.
 
     Raises:

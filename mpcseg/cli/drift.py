@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,21 +21,22 @@ from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.files import (
     RESULTS_FILE,
     jsonable,
-    verify_output_file,
     verify_output_folder,
     write_json,
-    write_text,
 )
+from mpcseg.report.formats import Format, parse_formats, verify_report_extra
 from mpcseg.report.migration import Migration, migration
 from mpcseg.report.sections import DataTable
 from mpcseg.report.wording import shown
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.results import Results, parse_results
+from mpcseg.study.follows import verify_follows
+from mpcseg.study.results import Results, read_results
+from mpcseg.study.spec import StudySpec
 from mpcseg.text import one_line
 
 DRIFT_FILE, MIGRATION_FILE = "drift.json", "migration.json"
 
-_LARGEST_RESULTS = 1 << 28
+_LARGEST_RESULTS = 1 << 26
 
 
 def drift(  # noqa: PLR0913  each is an option of the command line
@@ -49,6 +51,9 @@ def drift(  # noqa: PLR0913  each is an option of the command line
     new: Annotated[Path, typer.Argument(help="Results of the study that follows it, likewise.")],
     study: Annotated[
         Path, typer.Option("--study", help="The agreement of the study that follows.")
+    ],
+    former_study: Annotated[
+        Path, typer.Option("--former-study", help="The agreement of the study that it follows.")
     ],
     psi: Annotated[
         float,
@@ -80,10 +85,12 @@ def drift(  # noqa: PLR0913  each is an option of the command line
         Path | None,
         typer.Option("--output", help="Folder for drift.json, and migration.json with --labels."),
     ] = None,
-    page: Annotated[
-        Path | None,
+    formats: Annotated[
+        str | None,
         typer.Option(
-            "--html", help="Write it as a page as well, with figures: one file, for a browser."
+            "--formats",
+            help="Write it as a report into the folder as well: html, pdf, xlsx, csv, parquet and "
+            "json, separated by commas.",
         ),
     ] = None,
 ) -> None:
@@ -94,10 +101,14 @@ def drift(  # noqa: PLR0913  each is an option of the command line
     """
     if output is not None:
         verify_output_folder(output)
-    if page is not None:
-        verify_output_file(page)
-    spec = study_to_end(study)
-    was, is_ = _results(former), _results(new)
+    elif formats is not None:
+        raise ConfigError("a report needs a folder", "Name it: --output FOLDER.")
+    wanted = parse_formats(formats) if formats is not None else ()
+    if wanted:
+        verify_report_extra()
+    spec, followed = study_to_end(study), study_to_end(former_study)
+    verify_follows(spec, followed)
+    was, is_ = _results(followed, former), _results(spec, new)
     found = compared(spec, was, is_, Limits(psi, movement, move))
     console = Console()
     moved = migration(*labels) if labels is not None else None
@@ -106,9 +117,9 @@ def drift(  # noqa: PLR0913  each is an option of the command line
         write_json(output / DRIFT_FILE, drift_document(found))
         if moved is not None:
             write_json(output / MIGRATION_FILE, _migration_document(moved))
+        if wanted:
+            _write_report(output, wanted, found, moved, is_)
         console.print(f"Results: {output}", highlight=False, markup=False, soft_wrap=True)
-    if page is not None:
-        _write_page(page, found, moved, is_)
     if found.exceeded:
         raise DriftError(
             f"the segments of '{found.study}' have changed by more than the limits since "
@@ -130,9 +141,9 @@ def drift_document(found: Drift) -> dict[str, object]:
     }
 
 
-def _results(path: Path) -> Results:
+def _results(spec: StudySpec, path: Path) -> Results:
     file = path / RESULTS_FILE if path.is_dir() else path
-    return parse_results(read_bytes(file, "the results", limit=_LARGEST_RESULTS), str(file))
+    return read_results(spec, read_bytes(file, "the results", limit=_LARGEST_RESULTS))
 
 
 def _migration_document(moved: Migration) -> dict[str, object]:
@@ -146,26 +157,27 @@ def _migration_document(moved: Migration) -> dict[str, object]:
     }
 
 
-def _write_page(page: Path, found: Drift, moved: Migration | None, new: Results) -> None:
-    try:
-        from mpcseg.report.document import ReportDocument  # noqa: PLC0415  an optional part
-        from mpcseg.report.drift_section import drift_section, migration_section  # noqa: PLC0415
-        from mpcseg.report.page import html  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"pages need the package {error.name}, which is not installed",
-            "Run: pip install 'mpcseg[report]'",
-        ) from None
-    sections = [drift_section(found)]
+def _write_report(
+    folder: Path,
+    formats: Sequence[Format],
+    found: Drift,
+    moved: Migration | None,
+    new: Results,
+) -> None:
+    # An extra, and slow to load.
+    from mpcseg.report.document import ReportDocument  # noqa: PLC0415
+    from mpcseg.report.drift_section import drift_section, migration_section  # noqa: PLC0415
+    from mpcseg.report.write import write_report  # noqa: PLC0415
+
     migrated = migration_section(moved, new.recipient) if moved is not None else None
     document = ReportDocument(
         study=found.study,
         title=f"{found.study} since {found.former_study}",
         subtitle=f"For {new.recipient}, of results made {new.made_at}",
         made_at=new.made_at,
-        sections=(*sections, *([migrated] if migrated else [])),
+        sections=(drift_section(found), *([migrated] if migrated else [])),
     )
-    write_text(page, html(document))
+    write_report(document, folder, formats)
 
 
 def _show(found: Drift, moved: Migration | None, console: Console) -> None:

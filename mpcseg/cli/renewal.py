@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli.agreed import load_renewals, study_to_end
+from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.study_screen import print_checks
 from mpcseg.errors import ConfigError
@@ -19,7 +19,6 @@ from mpcseg.study.renewal import (
     Renewal,
     load_renewal,
     new_renewal,
-    renewed,
     write_renewal,
 )
 from mpcseg.study.spec import StudySpec
@@ -116,8 +115,7 @@ def verify(*, agreement: AgreementArgument, files: FilesArgument) -> None:
 def _loaded(agreement: Path, files: list[Path]) -> tuple[StudySpec, Renewal, Path]:
     """The study with all renewals before the last one, and the last one with its file."""
     *earlier, path = files
-    spec = study_to_end(agreement)
-    return renewed(spec, load_renewals(earlier)), load_renewal(path), path
+    return study_to_end(agreement, earlier), load_renewal(path), path
 
 
 def _show(spec: StudySpec, renewal: Renewal, path: Path, console: Console) -> None:

@@ -9,7 +9,13 @@ import typer
 
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.config import AUDIT_FOLDER
-from mpcseg.cli.options import AddressOption, IdentityOption, PatienceOption, ProxyOption
+from mpcseg.cli.options import (
+    AddressOption,
+    IdentityOption,
+    PatienceOption,
+    ProxyOption,
+    RenewalOption,
+)
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import sealed_results
@@ -19,7 +25,9 @@ from mpcseg.report.files import verify_output_folder
 from mpcseg.report.formats import parse_formats, verify_report_extra
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.documents import read_bytes
-from mpcseg.study.results import open_results, read_results
+from mpcseg.study.follows import verify_follows
+from mpcseg.study.results import Results, open_results, read_results
+from mpcseg.study.spec import StudySpec
 
 _PATIENCE = 30.0
 _MOST_BYTES = 1 << 26
@@ -61,6 +69,18 @@ def report(  # noqa: PLR0913  each is an option of the command line
             "named in the report.",
         ),
     ] = None,
+    renewal: RenewalOption = None,
+    former_study: Annotated[
+        Path | None,
+        typer.Option("--former-study", help="The agreement of the study that this one follows."),
+    ] = None,
+    former_results: Annotated[
+        Path | None,
+        typer.Option(
+            "--former-results",
+            help="Opened results of that study (results.json): the report says what has changed.",
+        ),
+    ] = None,
     proxy: ProxyOption = None,
     patience: PatienceOption = None,
 ) -> None:
@@ -73,7 +93,8 @@ def report(  # noqa: PLR0913  each is an option of the command line
     wanted = parse_formats(formats)
     verify_report_extra()
     verify_output_folder(output)
-    spec = study_to_end(study)
+    spec = study_to_end(study, renewal or ())
+    former = _former(spec, former_study, former_results)
     given = [what for what in (sealed, results, address) if what is not None]
     if len(given) != 1:
         raise ConfigError(
@@ -109,6 +130,20 @@ def report(  # noqa: PLR0913  each is an option of the command line
     from mpcseg.report.write import write_report  # noqa: PLC0415
 
     checkpoints = () if audit is None else known_checkpoints(spec, audit)
-    document = report_document(Received(spec, opened, is_verified, checkpoints))
+    document = report_document(Received(spec, opened, is_verified, checkpoints, former))
     for path in write_report(document, output, wanted):
         typer.echo(f"written: {path}")
+
+
+def _former(spec: StudySpec, study: Path | None, results: Path | None) -> Results | None:
+    """Results of the study that this one follows, which must be its former one."""
+    if study is None and results is None:
+        return None
+    if study is None or results is None:
+        raise ConfigError(
+            "what has changed is told from the former study's agreement and its results",
+            "Give both: --former-study and --former-results.",
+        )
+    former = study_to_end(study)
+    verify_follows(spec, former)
+    return read_results(former, read_bytes(results, "the results", limit=_MOST_BYTES))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from mpcseg.audit.records import NodeRole
-from mpcseg.cli.agreed import load_renewals, study_to_end, study_to_run, verify_all_taken
+from mpcseg.cli.agreed import studies_to_run, study_to_end, study_to_run
 from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig
 from mpcseg.study.cohort import Cohort, load_cohort
 from mpcseg.study.documents import read_bytes
@@ -18,13 +14,25 @@ from mpcseg.study.spec import StudySpec
 
 def party_study(settings: PartyConfig) -> StudySpec:
     """The study that a party node takes part in; raises as `study_to_run`."""
-    columns = settings.columns
-    return _studies(settings, [settings.study], settings.audit, "party", columns)[0]
+    return study_to_run(
+        settings.study,
+        settings.policy,
+        settings.columns,
+        renewals=settings.renewals,
+        folder=settings.audit,
+        role="party",
+    )
 
 
 def key_study(settings: KeyConfig) -> StudySpec:
     """The study that a key node leads; raises as `study_to_run`."""
-    return _studies(settings, [settings.study], settings.output, "key")[0]
+    return study_to_run(
+        settings.study,
+        settings.policy,
+        renewals=settings.renewals,
+        folder=settings.output,
+        role="key",
+    )
 
 
 def compute_studies(settings: ComputeConfig) -> list[StudySpec]:
@@ -32,7 +40,13 @@ def compute_studies(settings: ComputeConfig) -> list[StudySpec]:
 
     Raises as `study_to_run`.
     """
-    return _studies(settings, settings.study, settings.storage, "compute")
+    return studies_to_run(
+        settings.study,
+        settings.policy,
+        renewals=settings.renewals,
+        folder=settings.storage,
+        role="compute",
+    )
 
 
 def cohort_of(settings: PartyConfig, spec: StudySpec) -> Cohort:
@@ -63,19 +77,3 @@ def former_of(settings: KeyConfig, spec: StudySpec, own: Identity) -> FormerCent
     limit = 2 * sealed_bytes(former, own.name)
     sealed = read_bytes(settings.former_results, "the former study's results", limit=limit)
     return open_former(spec, own, former, sealed)
-
-
-def _studies(
-    settings: PartyConfig | KeyConfig | ComputeConfig,
-    files: Sequence[Path],
-    folder: Path,
-    role: NodeRole,
-    columns: Mapping[str, str] | None = None,
-) -> list[StudySpec]:
-    renewals = load_renewals(settings.renewals)
-    specs = [
-        study_to_run(file, settings.policy, columns, renewals=renewals, folder=folder, role=role)
-        for file in files
-    ]
-    verify_all_taken(specs, renewals)
-    return specs

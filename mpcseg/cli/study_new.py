@@ -256,6 +256,8 @@ _FIELDS = {
     "rounds": "n_rounds",
     "feature": "features",
     "digits": "significant_digits",
+    "profile_column": "profile_columns",
+    "protected": "profile_columns",
     "no_report": "report",
     "no_centroids": "centroids",
     "retention": "retention_days",

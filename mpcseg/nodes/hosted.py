@@ -33,7 +33,7 @@ from mpcseg.nodes.blob_store import BlobStore
 from mpcseg.nodes.changes import Changes
 from mpcseg.nodes.events import tell_budget
 from mpcseg.nodes.membership import Membership
-from mpcseg.nodes.pins import Pins, used_versions
+from mpcseg.nodes.pins import Pins, used_versions, warn_of_ends
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.records import ledger_path, open_ledger, verify_not_closed, write_record
@@ -189,7 +189,8 @@ class HostedStudy:
         self._progress = progress
         self._run: Run | None = None
         self._resumed = Resumed()
-        self.roster = Roster(spec, Pins(spec, used_versions(log.earlier), self._note_use))
+        used = used_versions(log.earlier)
+        self.roster = Roster(spec, Pins(spec, used, self._note_use, self._tell_refused))
         self.state = self._new_state(limits.arrival)
         self._engine = Engine(plan.circuit.parameters, store.root / "engine", limits.workers)
 
@@ -207,6 +208,7 @@ class HostedStudy:
         self._ledger.verify_study_affordable()
         self._store.begin()
         self._log.append(logbook.began(self._plan), *self._renewals())
+        warn_of_ends(self._spec, self._progress)
         self.state.note_end = self._note_end
 
     def go_on(self, run: Run) -> None:
@@ -230,6 +232,7 @@ class HostedStudy:
             self.state.complete_since(time.monotonic() - max(age, 0.0))
         self.state.note_end = self._note_end
         self._log.append(logbook.began(self._plan, resumes=True), *self._renewals())
+        warn_of_ends(self._spec, self._progress)
         said = f"going on with the study, which is {self.state.phase.value}"
         if self._resumed.lost:
             said += f"; {len(self._resumed.lost)} blobs are asked for again"
@@ -251,6 +254,12 @@ class HostedStudy:
             self.state.suspend(error)
             raise
         self._progress.message(f"{used.organisation} uses its renewed certificate")
+
+    def _tell_refused(self, organisation: str) -> None:
+        self._progress.message(
+            f"refused a call with a certificate of {organisation} that was replaced: a node that "
+            "was not started with the new one yet, or somebody who has the old key"
+        )
 
     def _warn_of_clock(self, last: str) -> None:
         """Say so where the clock is far behind the log: retention is counted by it."""

@@ -12,6 +12,7 @@ from mpcseg.audit.renewals import renewals_to_take
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes import logbook
 from mpcseg.nodes.client import ComputeClient, Joined
+from mpcseg.nodes.pins import warn_of_ends
 from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.roles import Role
@@ -98,6 +99,7 @@ def study_session(  # noqa: PLR0913  a session is made of all of these
         # Not before: a process that is not let in has begun nothing.
         began = logbook.began(plan, resumes=resumes, recovery=recovery)
         log.append(began, *renewals_to_take(log.earlier, spec))
+        warn_of_ends(spec, progress)
         progress.event("joined", node=identity.name, role=role.value, compute=address)
         with StudyWatcher(client, progress) as watcher:
             try:

@@ -61,8 +61,8 @@ def reading_section(received: Received) -> Section:
         "into groups. Another number of segments, other features or bounds give other segments.",
         "A segment's mean describes no single customer, and a difference between segments is no "
         "cause: whoever acts on a segment changes who is in it.",
-        "Only a decision about people that somebody takes makes segments right or wrong; what "
-        "they may be used for is in the agreement (purpose and legal basis, below).",
+        "What the segments may be used for is what the organisations agreed on: purpose and legal "
+        "basis stand at the end of this report.",
     ]
     if received.table.is_noised:
         notes.insert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from mpcseg.audit.checkpoint import verify_checkpoint
 from mpcseg.audit.log import LOG_DIGITS, log_name
@@ -10,8 +11,6 @@ from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import Checkpoint, CheckpointTaken, NodeRole
 from mpcseg.errors import ConfigError
 from mpcseg.study.spec import StudySpec
-
-_ROLES: tuple[NodeRole, ...] = ("key", "compute", "party")
 
 
 def known_checkpoints(spec: StudySpec, folder: Path) -> tuple[Checkpoint, ...]:
@@ -30,7 +29,7 @@ def known_checkpoints(spec: StudySpec, folder: Path) -> tuple[Checkpoint, ...]:
     logs = sorted(
         path
         for place in places
-        for role in _ROLES
+        for role in get_args(NodeRole)
         for path in place.glob(log_name(spec, role, "*"))
     )
     if not logs:

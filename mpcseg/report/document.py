@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
 from mpcseg.report.columns import columns_section
+from mpcseg.report.drift_section import changes_section
 from mpcseg.report.fairness_section import fairness_section
+from mpcseg.report.hierarchy import hierarchy_section
 from mpcseg.report.map import map_section
 from mpcseg.report.profiles import profile_section
 from mpcseg.report.quality import budget_section, quality_section
 from mpcseg.report.received import Received
+from mpcseg.report.rules import rules_section
 from mpcseg.report.sections import Section
 from mpcseg.report.segments import sizes_section
 from mpcseg.report.summary import summary_section
@@ -25,9 +28,12 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     summary_section,
     sizes_section,
     profile_section,
+    rules_section,
     map_section,
+    changes_section,
     columns_section,
     fairness_section,
+    hierarchy_section,
     quality_section,
     hidden_section,
     budget_section,

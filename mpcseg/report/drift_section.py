@@ -8,13 +8,22 @@ import altair as alt
 
 from mpcseg.report.charts import chart_of
 from mpcseg.report.drift import Drift
+from mpcseg.report.drift import drift as compared
 from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.migration import Migration
+from mpcseg.report.received import Received
 from mpcseg.report.sections import Figure, Section
 from mpcseg.report.style import BLUE, CHART_WIDTH, FAINT, INK, PAPER
 
 _BEFORE, _NOW = "before", "now"
+
+
+def changes_section(received: Received) -> Section | None:
+    """What has changed since the study that this one follows, where its results are at hand."""
+    if received.former is None:
+        return None
+    return drift_section(compared(received.spec, received.former, received.results))
 
 
 def drift_section(drift: Drift) -> Section:

@@ -31,6 +31,10 @@ _ARROWS = 8
 """Features up to which their directions are drawn; more would hide the segments."""
 
 
+# In parts of half the map: how far features' lines reach, and what their names take up.
+_REACH, _NAME_WIDTH, _NAME_HEIGHT = 0.7, 0.5, 0.11
+
+
 @dataclass(frozen=True)
 class Axes:
     """The map's axes.
@@ -122,8 +126,8 @@ def _map(received: Received, axes: Axes, segments: list[Segment]) -> Figure:
         for x, y in [place_of(axes, segment)]
     ]
     corners = [corner for segment in segments for corner in _ellipse(axes, segment)]
-    arrows = _arrows(received, axes) if len(axes.loadings) <= _ARROWS else []
-    span = 1.08 * max(abs(point[side]) for point in (*corners, *arrows) for side in ("x", "y"))
+    span = 1.08 * max(abs(point[side]) for point in corners for side in ("x", "y"))
+    arrows = _arrows(received, axes, span) if len(axes.loadings) <= _ARROWS else []
     scale = alt.Scale(domain=[-span, span], nice=False)
     names = [
         f"{name} component ({share(float(part), 2)} of variance)"
@@ -189,12 +193,27 @@ def _ellipse(axes: Axes, segment: Segment) -> list[dict[str, Any]]:
     ]
 
 
-def _arrows(received: Received, axes: Axes) -> list[dict[str, Any]]:
-    """Where each feature grows: its loadings, with its name a little beyond."""
-    return [
-        {"feature": name, "zero": 0, "x": x, "y": y, "text_x": 1.15 * x, "text_y": 1.15 * y}
-        for name, (x, y) in zip(received.table.feature_names, axes.loadings.tolist(), strict=True)
-    ]
+def _arrows(received: Received, axes: Axes, span: float) -> list[dict[str, Any]]:
+    """Where each feature grows: its loadings, as long as the map allows, with its name beyond.
+
+    Names that would stand on each other are moved apart, upwards.
+    """
+    longest = float(np.linalg.norm(axes.loadings, axis=1).max())
+    ends = axes.loadings * (_REACH * span / longest)
+    arrows: list[dict[str, Any]] = []
+    named = zip(received.table.feature_names, ends.tolist(), strict=True)
+    for name, (x, y) in sorted(named, key=lambda arrow: arrow[1][1]):
+        text_x, text_y = 1.12 * x, 1.12 * y
+        while any(
+            abs(other["text_x"] - text_x) < _NAME_WIDTH * span
+            and abs(other["text_y"] - text_y) < _NAME_HEIGHT * span
+            for other in arrows
+        ):
+            text_y += _NAME_HEIGHT * span / 4
+        arrows.append(
+            {"feature": name, "zero": 0, "x": x, "y": y, "text_x": text_x, "text_y": text_y}
+        )
+    return arrows
 
 
 def _moments_table(received: Received, moments: JointMoments) -> DataTable:

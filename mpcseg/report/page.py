@@ -13,7 +13,10 @@ from mpcseg import __version__
 from mpcseg.report.document import ReportDocument
 from mpcseg.report.pictures import svg
 from mpcseg.report.sections import Cell, DataTable, Figure
-from mpcseg.report.wording import shown
+from mpcseg.report.wording import for_people, shown
+
+_LONG = 30
+"""Characters of a word from which on it may be broken anywhere."""
 
 
 def html(document: ReportDocument) -> str:
@@ -40,19 +43,22 @@ def _picture(figure: Figure) -> Markup:
     return Markup(svg(figure))  # noqa: S704
 
 
-def _cells(table: DataTable) -> list[list[tuple[str, bool]]]:
-    """Rows of a table as people see them, and whether each cell is a number."""
+def _cells(table: DataTable) -> list[list[tuple[str, str]]]:
+    """Rows of a table as people see them, and the class of each cell."""
     return [
         [
-            (shown(cell, column), _is_number(cell))
+            (shown(cell, column), _kind(cell))
             for cell, column in zip(row, table.columns, strict=True)
         ]
         for row in table.rows
     ]
 
 
-def _is_number(cell: Cell) -> bool:
-    return not isinstance(cell, str)
+def _kind(cell: Cell) -> str:
+    """How a cell is set: numbers to the right, digests broken anywhere, text between words."""
+    if not isinstance(cell, str):
+        return "number"
+    return "long" if any(len(word) > _LONG for word in cell.split()) else "text"
 
 
 def template(name: str) -> str:
@@ -68,3 +74,4 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.globals.update(picture=_picture, cells=_cells)
+_ENVIRONMENT.filters["for_people"] = for_people

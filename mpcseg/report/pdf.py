@@ -19,10 +19,12 @@ from mpcseg.report.document import ReportDocument
 from mpcseg.report.page import template
 from mpcseg.report.pictures import svg
 from mpcseg.report.sections import Column, DataTable, Figure
-from mpcseg.report.wording import shown
+from mpcseg.report.wording import for_people, shown
 
 _FONT = "Libertinus Serif"
 _MOST_WIDE = 440.0
+_LONG = 40
+"""Characters of a cell from which on its column takes what room there is."""
 _SIZE = re.compile(r'\bwidth="([0-9.]+)"')
 
 
@@ -39,7 +41,7 @@ def pdf(document: ReportDocument) -> bytes:
                     "title": section.title,
                     "paragraphs": section.paragraphs,
                     "figures": [_figure(figure, place) for figure in section.figures],
-                    "tables": [_table(table) for table in section.tables],
+                    "tables": [_table(for_people(table)) for table in section.tables],
                     "notes": section.notes,
                 }
                 for section in document.sections
@@ -76,7 +78,11 @@ def _table(table: DataTable) -> dict[str, Any]:
     return {
         "title": table.title,
         "columns": [
-            {"title": column.title, "number": _is_number(table, place, column)}
+            {
+                "title": column.title,
+                "number": _is_number(table, place, column),
+                "long": any(len(str(row[place])) > _LONG for row in table.rows),
+            }
             for place, column in enumerate(table.columns)
         ],
         "rows": [

@@ -17,6 +17,8 @@ _ROW = 44
 _PANEL_ROW = 24
 _PANELS_BESIDE = 2
 _MENTIONED = 3
+_NOISE_DIGITS = 1
+"""Of the noise in a cell of the heat map; the table beneath has all of them."""
 _COLUMNS = 8
 """Segments up to which each has a column of the heat map; more have a row each."""
 
@@ -61,7 +63,7 @@ def _heat_map(received: Received) -> Figure:
                     "colour": colour,
                     "ink": ink_on(colour),
                     "value": signed(summary.deviation).removesuffix(" sd"),
-                    "noise": "" if noise is None else f"± {number(noise)}",
+                    "noise": "" if noise is None else f"± {number(noise, _NOISE_DIGITS)}",
                 }
             )
     has_noise = any(row["noise"] for row in rows)
@@ -91,7 +93,7 @@ def _heat_map(received: Received) -> Figure:
     if has_noise:
         noise_text = base.mark_text(fontSize=max(8, size - 2), dy=9)
         layers.append(noise_text.encode(text="noise:N", color=ink))
-    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * len(table.feature_names))
+    chart = alt.layer(*layers).properties(width=CHART_WIDTH, height=_ROW * n_rows)
     beneath = ", and beneath it ± its noise" if has_noise else ""
     return Figure(
         name="profile-heat-map",
@@ -141,9 +143,9 @@ def _lines(received: Received) -> Figure:
     limit = max(1.0, math.ceil(max(sides) * 2) / 2)
     x = alt.X(
         "deviation:Q",
-        title="sd from the average",
+        title=None,
         scale=alt.Scale(domain=[-limit, limit]),
-        axis=alt.Axis(tickCount=5, grid=True),
+        axis=alt.Axis(values=[-limit, 0, limit], grid=True),
     )
     y = alt.Y("feature:N", sort=None, title=None, axis=_axis(grid=False))
     base, own, others = alt.Chart(), alt.datum.own, ~alt.datum.own
@@ -165,11 +167,11 @@ def _lines(received: Received) -> Figure:
         data=alt.InlineData(values=rows),
         facet=alt.Facet("panel:N", sort=None, title=None),
         columns=_PANELS_BESIDE,
-    )
+    ).resolve_axis(x="independent")
     thick = "; the thick bar behind a dot is ± its noise" if _has_noise(received) else ""
     return Figure(
         name="profile-lines",
-        title="Each segment's profile among the others",
+        title="Each segment's profile among the others, in standard deviations from the average",
         description=(
             "One panel per segment: a black line with dots joins its means from feature to "
             "feature, grey lines are the other segments, and the dashed line at 0 is the average "

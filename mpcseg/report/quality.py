@@ -39,7 +39,7 @@ def quality_section(received: Received) -> Section:
     return Section(
         name="quality",
         title="How good the segments are",
-        paragraphs=(*_findings(received, quality), *(f"Note: {note}." for note in quality.notes)),
+        paragraphs=(*_findings(received, quality), *_remarks(quality)),
         tables=(table,) if rows else (),
         notes=(
             "All indices are in the standardised metric, in which every feature has variance 1, "
@@ -47,6 +47,12 @@ def quality_section(received: Received) -> Section:
             "clusterings of the same customers; none says whether segments are of use.",
         ),
     )
+
+
+def _remarks(quality: Quality) -> list[str]:
+    """What was out of the ordinary; how the rounds ended is said already."""
+    said = ("converged: ", "stopped: ")
+    return [f"Note: {note}." for note in quality.notes if not note.startswith(said)]
 
 
 def _indices(quality: Quality) -> tuple[tuple[str, float | None, str], ...]:
@@ -126,7 +132,7 @@ def budget_section(received: Received) -> Section:
                     f"Bars of the share of each kind of round. Most went into {most[0]}: "
                     f"{share(most[1], 3)}."
                 ),
-                chart=_budget_chart(named),
+                chart=_budget_chart(kinds),
             ),
         ),
         tables=(
@@ -149,8 +155,8 @@ def budget_section(received: Received) -> Section:
     )
 
 
-def _budget_chart(named: list[tuple[str, float]]) -> dict[str, object]:
-    rows = [{"round": words, "share": part, "label": share(part, 3)} for words, part in named]
+def _budget_chart(kinds: list[tuple[str, float]]) -> dict[str, object]:
+    rows = [{"round": kind, "share": part, "label": share(part, 3)} for kind, part in kinds]
     base = chart_of(rows).encode(
         y=alt.Y(
             "round:N",

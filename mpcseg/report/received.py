@@ -22,12 +22,15 @@ class Received:
         is_verified: whether the key node's signature on the results was checked just now; not so
             where they were read from a file of results that were opened earlier.
         checkpoints: of the nodes' logs, checked: the last of each, as far as they are known.
+        former: results of the study that this one follows; None where there is none, or it was not
+            given.
     """
 
     spec: StudySpec
     results: Results
     is_verified: bool = True
     checkpoints: tuple[Checkpoint, ...] = ()
+    former: Results | None = None
 
     @cached_property
     def table(self) -> SegmentTable:

@@ -22,17 +22,17 @@ CHART_WIDTH = 310
 
 CONFIG: dict[str, Any] = {
     "background": PAPER,
-    # Of equal widths, so that labels fit wherever one of them is there.
+    # Of equal widths, so that labels fit wherever one of them is there; the padding is for others.
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
-    "padding": {"left": 14, "right": 14, "top": 4, "bottom": 4},
+    "padding": {"left": 26, "right": 14, "top": 4, "bottom": 4},
     "axis": {
-        "labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK,
+        "labelFontSize": 14, "titleFontSize": 14, "labelColor": INK, "titleColor": INK,
         "titleFontWeight": "normal", "gridColor": "#e3e3e3", "domainColor": MUTED,
-        "tickColor": MUTED, "labelLimit": 150,
+        "tickColor": MUTED, "labelLimit": 125,
     },
-    "header": {"labelFontSize": 13, "labelColor": INK, "labelLimit": 165},
-    "legend": {"labelFontSize": 13, "titleFontSize": 13, "labelColor": INK, "titleColor": INK},
-    "text": {"fontSize": 13, "color": INK},
+    "header": {"labelFontSize": 14, "labelColor": INK, "labelLimit": 165},
+    "legend": {"labelFontSize": 14, "titleFontSize": 14, "labelColor": INK, "titleColor": INK},
+    "text": {"fontSize": 14, "color": INK},
     "view": {"stroke": None},
 }  # fmt: skip
 """Given to the renderer, so that all figures look alike."""

@@ -60,8 +60,7 @@ def _sentence(segment: Segment, name: str) -> str:
     ]
     if not features:
         return f"{opening} Close to the average in every feature."
-    text = listed(features)
-    return f"{opening} {text[0].upper()}{text[1:]}."
+    return f"{opening} What stands out: {listed(features)}."
 
 
 def _overview(received: Received) -> DataTable:

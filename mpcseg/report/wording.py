@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from mpcseg.privacy.release import significant
-from mpcseg.report.sections import Cell, Column
+from mpcseg.report.sections import Cell, Column, DataTable
 
 MISSING = "–"
 """What stands where there is no value."""
@@ -59,3 +60,17 @@ def shown(cell: Cell, column: Column) -> str:
     if isinstance(cell, str):
         return cell
     return share(cell, column.digits) if column.is_share else number(cell, column.digits)
+
+
+def for_people(table: DataTable) -> DataTable:
+    """A table without the columns in which nothing stands, such as noise where none was added."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if any(row[place] is not None for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    )

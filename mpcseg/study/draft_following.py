@@ -49,6 +49,9 @@ def _terms(former: StudySpec) -> dict[str, Any]:
             DraftFeature(feature.name, feature.transform, feature.lower, feature.upper)
             for feature in former.features
         ],
+        "profile_columns": former.profile_columns,
+        "party_shares": former.party_shares,
+        "fairness_threshold": former.fairness.threshold,
         "radius": former.radius,
         "consent": (former.consent.column, former.consent.value) if former.consent else None,
         "epsilon": privacy.epsilon,

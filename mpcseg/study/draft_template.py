@@ -75,6 +75,11 @@ seed = {seed}
 # be the former's; the key node's organisation must have received the former's centroids.
 {former}
 
+# A study that follows a former one starts from that one's released centroids instead, and shows
+# what has changed since: the digest of the former agreement. Features, radius and n_clusters must
+# be the former's; the key node's organisation must have received the former's centroids.
+{former}
+
 # "planned" chooses the smallest parameter set with 128-bit security that carries the study;
 # `mpcseg plan --study THIS_FILE` shows it with its cost. A set can be fixed by name.
 parameter_set = {parameter_set}

@@ -143,6 +143,8 @@ def label_customers(  # noqa: PLR0913  each is a choice of the caller
             n_far += int(assigned.is_far.sum())
             if progress is not None:
                 progress(selection.n_read, n_rows)
+        if progress is not None:  # the last pieces may have had nobody to label
+            progress(n_rows, n_rows)
         selection.verify_not_empty()
     numbers = released.segments if released.merged is None else released.merged
     return LabelSummary(

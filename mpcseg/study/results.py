@@ -247,30 +247,6 @@ def open_results(spec: StudySpec, identity: Identity, sealed: bytes) -> Results:
     return _read(spec, identity.name, document)  # 4
 
 
-def parse_results(content: bytes, what: str) -> Results:
-    """Read results that were opened earlier and kept as JSON; run by their recipient.
-
-    Nobody's signature is on them any more: they are as trustworthy as the place where they stood.
-
-    Args:
-        content: a file's content, of `Results.document`.
-        what: names it in the error.
-
-    Raises:
-        ConfigError: not opened results of this version.
-    """
-    try:
-        data = json.loads(content)
-        if data.pop("format") != _FORMAT:
-            raise ValueError("of another version")
-        return _RESULTS.validate_python(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
-        raise ConfigError(
-            f"{what} is not a file of results of this version",
-            "Take the results.json that `mpcseg party results --output` wrote.",
-        ) from None
-
-
 def read_results(spec: StudySpec, content: bytes) -> Results:
     """Results that were opened earlier and kept as a file; nothing tells who made the file.
 

@@ -200,7 +200,7 @@ def test_the_command_ends_with_its_own_status_where_customers_have_moved(
         write_results(results, tmp_path / name)
     agreement = write_study(tmp_path / "summer.agreement", study.nodes.spec)
     arguments = ["drift", tmp_path / "former", tmp_path / "new", "--study", agreement]
-    arguments += ["--output", tmp_path / "drift"]
+    arguments += ["--former-study", study.former.agreement, "--output", tmp_path / "drift"]
     found = CliRunner().invoke(app, [*map(str, arguments)])
     assert type(found.exception) is DriftError, found.output
     assert "population stability index" in found.exception.message

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mpcseg.cli.agreed import load_renewals, study_to_run, verify_all_taken
+from mpcseg.cli.agreed import studies_to_run, study_to_run
 from mpcseg.cli.app import app
 from mpcseg.cli.config import ComputeConfig, load_config
 from mpcseg.errors import (
@@ -43,9 +43,7 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
     agreement = write_study(tmp_path / "trial.agreement", spec, known)
 
     def taken(*renewals: Path) -> str:
-        loaded = load_renewals(renewals)
-        found = study_to_run(agreement, None, renewals=loaded, folder=tmp_path, role="key")
-        verify_all_taken([found], loaded)
+        found = study_to_run(agreement, None, renewals=renewals, folder=tmp_path, role="key")
         return found.current_card("alder").fingerprint
 
     with pytest.raises(CertificateEndedError, match="certificate of 'alder' is valid from"):
@@ -82,8 +80,8 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
 
     # The next one names those before it.
     run("identity", "renew", tmp_path / "birch", "--folder", tmp_path / "newer", "--days", "9")
-    other = ["--card", tmp_path / "newer" / "birch.card"]
-    assert "version 3" in run("study", "renewal", "new", agreement, file, *other)
+    card_of_birch = ["--card", tmp_path / "newer" / "birch.card"]
+    assert "version 3" in run("study", "renewal", "new", agreement, file, *card_of_birch)
     third = tmp_path / "trial-3.renewal"
     assert "version 2 is due" in run(
         "study", "renewal", "verify", agreement, third, fails=RenewalError
@@ -94,8 +92,14 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
     assert taken(file, third) == card.fingerprint
     with pytest.raises(RenewalError, match="version 3 of the study 'trial', and version 2 is due"):
         taken(third, file)
+    # A node of several studies deals renewals to theirs, and takes none that is nobody's.
+    other = write_study(tmp_path / "other.agreement", study_spec(name="other"))
+    several = studies_to_run(
+        [other, agreement], None, renewals=[file, third], folder=tmp_path, role="compute"
+    )
+    assert [len(one.versions) for one in several] == [0, 2]
     with pytest.raises(RenewalError, match="of a study whose agreement is not given"):
-        verify_all_taken([study_spec()], load_renewals([file]))
+        study_to_run(other, None, renewals=[file], folder=tmp_path, role="compute")
 
 
 def test_a_locked_identity_is_renewed_under_the_same_passphrase(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import Began, CertificateUsed
 from mpcseg.audit.renewals import renewals_to_take
 from mpcseg.errors import RenewalError, StorageError, UnknownCertificateError
-from mpcseg.nodes.pins import Pins, used_versions
+from mpcseg.nodes.pins import Pins, used_versions, warn_of_ends
 from mpcseg.study.identity import Identity, renew_identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.study.versions import Version
+from tests.nodes.studies import Recorder
 from tests.organisations import identity, study_spec
 
 
@@ -36,7 +37,8 @@ def with_versions(alders: list[Identity]) -> StudySpec:
 def test_an_old_certificate_counts_until_the_new_one_was_used(alders: list[Identity]) -> None:
     first, second, third = (own.fingerprint for own in alders)
     noted: list[CertificateUsed] = []
-    pins = Pins(with_versions(alders), note=noted.append)
+    refused: list[str] = []
+    pins = Pins(with_versions(alders), note=noted.append, refused=refused.append)
     assert pins.admit(first) == pins.admit(first) == "alder"
     assert noted == []
     assert pins.admit(second) == "alder"
@@ -49,6 +51,7 @@ def test_an_old_certificate_counts_until_the_new_one_was_used(alders: list[Ident
         assert pins.name_of(old) is None
         with pytest.raises(UnknownCertificateError):
             pins.admit(old)
+    assert refused == ["alder"] * 2  # once for each of the two
     assert alders[0].certificate_pem not in pins.certificates
     assert alders[2].certificate_pem in pins.certificates
     assert pins.admit(identity("birch").fingerprint) == "birch"
@@ -66,6 +69,15 @@ def test_the_old_certificate_goes_on_where_the_use_of_the_new_one_cannot_be_writ
         with pytest.raises(StorageError):
             pins.admit(alders[1].fingerprint)
     assert pins.admit(alders[0].fingerprint) == "alder"
+
+
+def test_a_certificate_that_ends_soon_is_told(tmp_path: Path) -> None:
+    for days, n_messages in ((13, 1), (15, 0)):
+        soon = renew_identity(identity("alder"), tmp_path / str(days), days=days)
+        told = Recorder()
+        warn_of_ends(study_spec(known={"alder": soon}), told)
+        assert len(told.messages) == n_messages
+        assert all("certificate of alder ends on" in text for text in told.messages)
 
 
 def test_a_restart_neither_forgets_what_was_used_nor_goes_on_without_a_renewal(

@@ -75,7 +75,9 @@ def study_of(
         **shape,
         privacy=no_noise() if epsilon is None else {"epsilon": epsilon},
     )
-    spent = NO_NOISE if epsilon is None else PrivacySpent(epsilon, 1e-6, {})
+    spent = (
+        NO_NOISE if epsilon is None else PrivacySpent(epsilon, 1e-6, {"lloyd": 0.9, "profile": 0.1})
+    )
     return ManyClusters(spec, make_results(spec, "alder", result, spent), records, truth)
 
 

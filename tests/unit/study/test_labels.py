@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import sqlite3
 import stat
@@ -18,13 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcseg import errors
-from mpcseg.study import label_files
+from mpcseg.study import label_files, label_table
 from mpcseg.study.cohort import load_cohort
+from mpcseg.study.label_table import LabelTable
 from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
+from mpcseg.study.results import NO_NOISE, make_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
 from mpcseg.study.table import TableSource
 from tests.organisations import study_spec
+from tests.unit.study import finished
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),
@@ -322,3 +326,162 @@ def test_what_are_no_centroids_of_this_study_is_refused(
 ) -> None:
     with pytest.raises(errors.ConfigError, match=sentence):
         ReleasedCentroids.of_document({**CENTROIDS, **changes}, spec.feature_names)
+
+
+def test_confidence_is_the_margin_to_the_nearest_other_segment() -> None:
+    records = np.array([[0.0, 0.1], [-0.9, -0.9], [0.3, 0.3]])
+    assigned = RELEASED.assign(records, records)
+    every = np.sqrt((((records[:, None] - RELEASED.centers) ** 2) * RELEASED.weights).sum(axis=2))
+    first, second = np.sort(every, axis=1)[:, :2].T
+    np.testing.assert_allclose(assigned.confidences, (second - first) / (second + first))
+    assert assigned.confidences[:2].tolist() == [1.0, 1.0]
+    border = (RELEASED.centers[0] + RELEASED.centers[1])[None] / 2
+    assert RELEASED.assign(border, border).confidences == pytest.approx([0.0], abs=1e-12)
+    alone = ReleasedCentroids(np.array([1]), np.zeros((1, 2)), np.ones(2))
+    assert alone.assign(records, records).confidences.tolist() == [1.0, 1.0, 1.0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(1, 4))
+def test_merged_segments_count_as_one_for_labels_and_confidence(seed: int, k: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    centers, records = rng.uniform(-1, 1, (k, d)), rng.uniform(-1, 1, (20, d))
+    released = ReleasedCentroids(np.arange(1, k + 1), centers, rng.uniform(0.1, 9, d))
+    mapping = {number: int(rng.integers(1, 4)) for number in range(1, k + 1)}
+    assigned = released.merge(mapping).assign(records, records)
+    every = np.sqrt((((records[:, None] - centers) ** 2) * released.weights).sum(axis=2))
+    for row in range(20):
+        own = mapping[int(every[row].argmin()) + 1]
+        others = [every[row, a] for a in range(k) if mapping[a + 1] != own]
+        nearest, other = every[row].min(), min(others, default=np.inf)
+        expected = 1.0 if not others else (other - nearest) / (other + nearest)
+        assert assigned.segments[row] == own
+        assert assigned.parts[row] == every[row].argmin() + 1
+        assert assigned.confidences[row] == pytest.approx(expected)
+
+
+def test_customers_unlike_anybody_are_flagged_by_their_unclipped_values(
+    tmp_path: Path, spec: StudySpec
+) -> None:
+    study = finished.agreed(3, noise=False, features=FEATURES, release={"centroids": ["alder"]})
+    results = make_results(study, "alder", finished.finished([500, 300, 200]), NO_NOISE)
+    released = ReleasedCentroids.of_results(study, results)
+    assert results.report is not None
+    for row, figures in enumerate(results.report.segments):
+        low, high = (
+            np.array([
+                feature.scale(getattr(one, side))
+                for feature, one in zip(FEATURES, figures.features, strict=True)
+            ])
+            for side in ("low", "high")
+        )  # fmt: skip
+        spreads = np.maximum(high - released.centers[row], released.centers[row] - low)
+        assert released.reach[row] == pytest.approx(
+            3 * np.sqrt(spreads**2 @ released.weights), rel=0.35
+        )
+    inside = released.centers
+    outside = inside + np.array([40.0, 0.0])
+    assert not released.assign(inside, inside).is_far.any()
+    assert released.assign(np.clip(outside, -1, 1), outside).is_far.all()
+    # Without the report, the spread of all customers is all that is known.
+    bare = ReleasedCentroids.of_results(study, dataclasses.replace(results, report=None))
+    assert bare.reach.tolist() == pytest.approx([3 * np.sqrt(2)] * 3)
+
+    path = tmp_path / "customers.csv"
+    path.write_text("id,recency,money\nnear,10,5\nfar,90000,5\n")
+    done = label_customers(
+        TableSource(path, "id"), study, dataclasses.replace(released, reach=np.full(3, 20.0)),
+        tmp_path / "labels.csv",
+    )  # fmt: skip
+    assert [row[-1] for row in read(tmp_path / "labels.csv")] == ["far", "false", "true"]
+    assert done.n_far == 1
+    assert "1 of 2 customers are far from anybody in the study" in done.warnings[-1]
+
+
+def test_merged_labels_have_the_released_segment_beside_them(
+    tmp_path: Path, table: TableSource, spec: StudySpec
+) -> None:
+    merged = RELEASED.merge({1: 2, 2: 1, 4: 1})
+    done = label_customers(table, spec, merged, tmp_path / "labels.csv")
+    heading, *rows = read(tmp_path / "labels.csv")
+    assert heading == ["id", "segment", "part", "distance", "confidence", "far"]
+    assert [row[1:3] for row in rows] == [
+        ["2", "1"],
+        ["1", "2"],
+        ["1", "4"],
+        ["2", "1"],
+        ["1", "4"],
+    ]
+    assert done.sizes == {1: 3, 2: 2}
+    with pytest.raises(errors.ConfigError, match="do not say where segment 4 belongs"):
+        RELEASED.merge({1: 1, 2: 1})
+
+
+def test_progress_tells_of_every_row(
+    tmp_path: Path, table: TableSource, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpcseg.study.table._BLOCK_BYTES", 30)
+    told: list[tuple[int, int]] = []
+    label_customers(
+        table, spec, RELEASED, tmp_path / "labels.csv", progress=lambda *rows: told.append(rows)
+    )
+    assert len(told) > 1
+    assert {total for _, total in told} == {7}
+    assert told[-1] == (7, 7)
+
+
+@pytest.mark.parametrize("column", ["id", "number"])
+def test_labels_go_into_a_database_whole_or_not_at_all(
+    tmp_path: Path, spec: StudySpec, column: str
+) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("CREATE TABLE customers (id TEXT, number INT, recency, money, joint)")
+        rows = [(f"c{n}", n, n, 10 * n, "yes") for n in range(1, 40)]
+        database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", rows)
+    database.close()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    source = TableSource(url, column, "customers")
+
+    def label(target: LabelTable) -> LabelSummary:
+        target.verify()
+        return target.write(lambda file: label_customers(source, spec, RELEASED, file))
+
+    assert label(LabelTable(url, "labels")).n_labelled == 39
+    label_customers(source, spec, RELEASED, tmp_path / "labels.csv")
+
+    def stored() -> list[tuple[Any, ...]]:
+        with sqlite3.connect(tmp_path / "shop.db") as database:
+            statement = f"SELECT {column}, segment, distance, far FROM labels"  # noqa: S608
+            return database.execute(statement).fetchall()
+
+    expected = [
+        (
+            name if column == "id" else int(name),
+            int(segment),
+            pytest.approx(float(far), rel=1e-5),
+            0,
+        )
+        for name, segment, far, *_ in read(tmp_path / "labels.csv")[1:]
+    ]
+    assert stored() == expected
+    with pytest.raises(errors.OutputError, match="table 'labels' of the sqlite database exists"):
+        label(LabelTable(url, "labels"))
+
+    def fail(_: Any) -> Any:
+        raise RuntimeError("in the middle")
+
+    broken = LabelTable(url, "labels", overwrite=True)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(label_table, "_rows", fail)
+        with pytest.raises(errors.DatabaseError, match=r"cannot be written \(RuntimeError\)"):
+            label(broken)
+    assert stored() == expected
+    assert label(broken).n_labelled == 39
+    assert stored() == expected
+
+
+def test_a_database_s_password_is_in_no_message(tmp_path: Path) -> None:
+    target = LabelTable("postgresql+nodriver://user:s3cret@localhost/shop", "labels")
+    assert "s3cret" not in repr(target)
+    with pytest.raises(errors.DatabaseError) as caught:
+        target.verify()
+    assert "s3cret" not in str(caught.value) + caught.value.hint

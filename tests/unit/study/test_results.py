@@ -15,7 +15,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpcseg.errors import AgreementError, SealError
+from mpcseg.errors import AgreementError, ConfigError, SealError
 from mpcseg.privacy.budget import no_noise_plan, noise_plan
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.privacy.release import significant
@@ -30,6 +30,7 @@ from mpcseg.study.results import (
     make_results,
     open_results,
     privacy_spent,
+    read_results,
     seal_results,
     sealed_bytes,
 )
@@ -122,6 +123,68 @@ def test_where_nothing_is_hidden_the_quality_is_that_of_the_study() -> None:
 def test_the_quality_says_nothing_of_hidden_segments() -> None:
     quality = report(make_results(SPEC, "alder", finished(SIZES), SPENT)).quality
     assert quality == Quality(None, None, None, (NOTE,))
+
+
+def test_where_segments_are_hidden_nothing_is_told_of_all_customers_spreads() -> None:
+    got = report(make_results(SPEC, "alder", finished(SIZES), SPENT))
+    assert got.n_hidden > 1
+    assert got.moments is None
+    features = [feature for segment in got.segments for feature in segment.features]
+    assert features
+    assert all(feature.spread is None is feature.deviation_noise for feature in features)
+
+
+def test_joint_moments_are_those_of_all_customers_in_original_units() -> None:
+    result = finished([300, 1200.4, 650.1, 200, 100])
+    covariance = result.feature_covariance.copy()
+    covariance[0, 1] = covariance[1, 0] = -0.4 * np.sqrt(covariance[0, 0] * covariance[1, 1])
+    got = report(make_results(SPEC, "alder", replace(result, feature_covariance=covariance), SPENT))
+    assert got.moments is not None
+    for sign, told in ((0, got.moments.centres), (-1, got.moments.lows), (1, got.moments.highs)):
+        scaled = result.feature_means + sign * np.sqrt(np.diag(covariance))
+        expected = [
+            float(np.clip(feature.unscale(np.clip(x, -1, 1)), feature.lower, feature.upper))
+            for feature, x in zip(FEATURES, scaled.tolist(), strict=True)
+        ]
+        assert told == tuple(significant(value, 3) for value in expected)
+    assert got.moments.correlations == (-0.4,)
+
+
+def test_spreads_and_noise_are_told_in_standard_deviations_of_all_customers() -> None:
+    result = finished([300, 1200.4, 650.1, 200, 100])
+    got = report(make_results(SPEC, "alder", result, SPENT))
+    overall = np.sqrt(np.diag(result.feature_covariance))
+    for segment in got.segments:
+        for j, feature in enumerate(segment.features):
+            spread = result.segment_spreads[segment.cluster, j] / overall[j]
+            noise = result.mean_stds[segment.cluster, j] / overall[j]
+            assert feature.spread == significant(float(spread), 3)
+            assert feature.deviation_noise == significant(float(noise), 3)
+
+
+def test_quality_indices_are_not_told_of_means_that_drown_in_noise() -> None:
+    result = finished([300, 1200.4, 650.1, 200, 100])
+    assert report(make_results(SPEC, "alder", result, SPENT)).quality.explained is not None
+    drowned = replace(result, mean_stds=np.full((5, 2), 1.0))
+    quality = report(make_results(SPEC, "alder", drowned, SPENT)).quality
+    assert quality.inertia is not None
+    assert (quality.explained, quality.calinski_harabasz, quality.davies_bouldin) == (None,) * 3
+
+
+def test_opened_results_are_read_back_from_the_file_that_was_kept() -> None:
+    results = make_results(SPEC, "alder", finished(SIZES), SPENT)
+    kept = json.dumps(results.document, indent=2).encode()
+    assert read_results(SPEC, kept) == results
+    for wrong in (
+        b"",
+        b"[1]",
+        kept[:-2],
+        kept.replace(b"mpcseg results 2", b"mpcseg results 1"),
+        kept.replace(b'"recipient": "alder"', b'"recipient": 3'),
+        kept.replace(SPEC.digest.encode(), b"0" * 64),
+    ):
+        with pytest.raises(ConfigError, match="no results of 'trial'"):
+            read_results(SPEC, wrong)
 
 
 def test_notes_are_bounded() -> None:

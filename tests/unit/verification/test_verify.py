@@ -33,6 +33,7 @@ from mpcseg.audit.records import (
     RoundSpent,
     SecretKeyDestroyed,
     Sent,
+    StartedFrom,
     StudyEnded,
 )
 from mpcseg.ckks.serialization import save_to_bytes
@@ -404,6 +405,10 @@ LIES: dict[str, tuple[tuple[NodeRole, str], Change, str]] = {
     "the key node made other results": (
         KEY, changed(first(Sent, of_kind("result")), sha256=OTHER), "results to their recipients",
     ),
+    "the key node started from a study that was not agreed": (
+        KEY, lambda records: [records[0], StartedFrom(former=OTHER, results=OTHER), *records[1:]],
+        "starts as agreed",
+    ),
     # Parties and recipients.
     "a party denies a block": (
         PARTY, without(first(Sent, of_kind("feature"))), "both ends of each wire agree",
@@ -611,9 +616,9 @@ def test_the_command_shows_the_checks_and_fails_with_the_first_error(
     command = ["audit", "verify", str(study.agreement), str(study.left), *options]
     done = run(app, [*command, "--complete"])
     assert done.exit_code == 0, done.output
-    assert "18 checks: 18 passed." in done.output
+    assert "19 checks: 19 passed." in done.output
     found = json.loads(run(app, [*command, "--json"]).output)
-    assert [one["verdict"] for one in found] == ["passed"] * 18
+    assert [one["verdict"] for one in found] == ["passed"] * 19
     # Without the parties' logs: said, and an error where completeness is asked for.
     few = ["audit", "verify", str(study.agreement), str(study.left / "storage")]
     assert run(app, few).exit_code == 0
