@@ -58,7 +58,7 @@ def differences(kept: Any, fresh: Any) -> list[str]:
     found = []
     for old, new in zip(kept.cells, fresh.cells, strict=True):
         if old.cell_type == "code" and _VARIES not in old.metadata.get("tags", []):
-            before, now = (json.dumps(shown(cell), indent=1) for cell in (old, new))
+            before, now = (json.dumps(shown(cell), indent=1, sort_keys=True) for cell in (old, new))
             if before != now:
                 found.append(f"{old.id} shows\n{now}\ninstead of\n{before}")
     return found

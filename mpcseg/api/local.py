@@ -16,14 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from mpcseg.demo.children import CONSEQUENCES
 from mpcseg.demo.workspace import COMPUTE_NAME, KEY_NAME, LOOPBACK, StudyShape, trial_spec
 from mpcseg.errors import (
     ConfigError,
     MpcsegError,
     NodeError,
-    NodeUnreachableError,
-    NodeVanishedError,
-    StudyAbortedError,
     StudyClosedError,
 )
 from mpcseg.nodes.compute import serve_compute
@@ -43,8 +41,7 @@ _CLOSING_SECONDS = 5.0
 # How often a wait lets Ctrl-C through.
 _GLANCE_SECONDS = 0.5
 
-# Errors by which a node says that another one went away: not the cause where there is one.
-_CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError, StudyClosedError)
+_CONSEQUENCES = (*CONSEQUENCES, StudyClosedError)
 
 
 @dataclass(frozen=True)

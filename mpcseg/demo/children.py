@@ -31,8 +31,9 @@ from mpcseg.private import open_private
 
 MPCSEG = (sys.executable, "-m", "mpcseg")
 
-# Errors by which a node says that another one went away: not the cause where there is one.
-_CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError)
+CONSEQUENCES = (StudyAbortedError, NodeVanishedError, NodeUnreachableError)
+"""Errors by which a node says that another one went away: not the cause where there is one."""
+
 # How long the others may take to notice a failure, and to end when they are told to.
 _NOTICE_SECONDS = 4.0
 _END_SECONDS = 10.0
@@ -178,7 +179,7 @@ class Children:
         children = sorted(self._children, key=lambda child: child.node.role == "compute")
         failures = [child.failure() for child in children if child.ended.is_set()]
         errors = [error for error in failures if error is not None]
-        causes = [error for error in errors if not isinstance(error, _CONSEQUENCES)]
+        causes = [error for error in errors if not isinstance(error, CONSEQUENCES)]
         return [*causes, *errors][0]
 
     def _running(self) -> list[Child]:

@@ -61,6 +61,8 @@ legal_basis = {legal_basis}
 
 # How many segments to look for, and how many rounds at most: rounds end earlier once the segments
 # stand still. Each round spends privacy budget, so that more of them mean more noise in each.
+# n_clusters = {{ smallest = 3, largest = 7 }} has the study choose: it tries each number out first,
+# which takes rounds and three tenths of the privacy budget.
 n_clusters = {n_clusters}
 n_rounds = {n_rounds}
 

@@ -63,8 +63,8 @@ def test_a_study_runs_by_the_pages_programs(
     run(folder, "agree.py")
 
     def begin(*command: str) -> subprocess.Popen[bytes]:
-        output = (folder / f"{'-'.join(command)}.txt").open("w")
-        return start(" ".join([sys.executable, *command]), folder, output)
+        with (folder / f"{'-'.join(command)}.txt").open("w") as output:
+            return start(" ".join([sys.executable, *command]), folder, output)
 
     # The parties first: nodes wait for each other.
     parties = [begin("party.py", name) for name in ("bookshop", "grocer")]

@@ -1,0 +1,126 @@
+"""Nodes for programs before they meet anybody; whole studies of them are in tests/notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mpcseg.api import ComputeServer, KeyClient, PartyClient
+from mpcseg.errors import (
+    ConfigError,
+    MissingColumnError,
+    MissingValueError,
+    NotANumberError,
+    PassphraseError,
+    PolicyError,
+    SignatureError,
+    TooManyRecordsError,
+    UnreadableTableError,
+)
+from mpcseg.study.agreement import freeze, write_agreement
+from mpcseg.study.identity import Identity
+from tests.organisations import save_identity, study_spec, write_study
+
+FRAME = pd.DataFrame({"id": ["a", "b", "c"], "x0": [0.5, -0.5, 0.25], "x1": [1, 0, -1]})
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Identity]]:
+    folder = tmp_path_factory.mktemp("organisations")
+    known = {name: save_identity(folder / name, name) for name in ("hub", "keeper", "alder")}
+    spec = study_spec(parties={"alder": 4}, known=known)
+    write_study(folder / "trial.agreement", spec, known)
+    return folder, known
+
+
+def party(own: tuple[Path, dict[str, Identity]], data: object, **fields: object) -> PartyClient:
+    folder, _ = own
+    fields = {
+        "study": folder / "trial.agreement", "identity": folder / "alder", "id_column": "id",
+        "address": "127.0.0.1:1", "audit": folder / "audit", **fields,
+    }  # fmt: skip
+    return PartyClient.of(data=data, **fields)
+
+
+def test_a_table_in_memory_gives_the_same_records_as_the_file(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path
+) -> None:
+    FRAME.to_csv(tmp_path / "customers.csv", index=False)
+    FRAME.to_parquet(tmp_path / "customers.parquet")
+    expected = np.array([[0.5, 1], [-0.5, 0], [0.25, -1]])
+    for data in (FRAME, tmp_path / "customers.csv", tmp_path / "customers.parquet"):
+        cohort = party(own, data).cohort()
+        assert cohort.records == pytest.approx(expected)
+        assert (cohort.n_read, cohort.n_records) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "words"),
+    [
+        (FRAME.drop(columns="x1"), MissingColumnError, "table in memory.*'x1'"),
+        (FRAME.assign(x0=[0.1, np.nan, 0.2]), MissingValueError, "table in memory"),
+        (FRAME.assign(x0=["much", "little", "0"]), NotANumberError, "table in memory"),
+        (FRAME.assign(x0=[0.1, "secret-word", None]), UnreadableTableError, "several kinds"),
+        (pd.concat([FRAME, FRAME.assign(id=["d", "e", "f"])]), TooManyRecordsError, "4"),
+    ],
+)
+def test_a_table_in_memory_that_cannot_be_used_is_refused_as_a_file_is(
+    own: tuple[Path, dict[str, Identity]],
+    frame: pd.DataFrame,
+    error: type[Exception],
+    words: str,
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        party(own, frame).cohort()
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_node_of_a_program_asks_policy_and_signatures_first(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path
+) -> None:
+    folder, known = own
+    (tmp_path / "policy.toml").write_text("largest_epsilon = 0.5\n")
+    unsigned = tmp_path / "unsigned.agreement"
+    write_agreement(freeze(study_spec(parties={"alder": 4}, known=known)), unsigned)
+    common = {"address": "127.0.0.1:1", "output": tmp_path / "key", "identity": folder / "keeper"}
+    serve = {"listen": "127.0.0.1:0", "storage": tmp_path / "hub", "identity": folder / "hub"}
+    for fields, error in (
+        ({"study": folder / "trial.agreement", "policy": tmp_path / "policy.toml"}, PolicyError),
+        ({"study": unsigned}, SignatureError),
+    ):
+        for client in (
+            party(own, FRAME, **fields),
+            KeyClient.of(**common, **fields),
+            ComputeServer.of(**serve, **fields),
+        ):
+            with pytest.raises(error):
+                client.run()
+    assert not (tmp_path / "key").exists()
+    assert not (tmp_path / "hub").exists()
+
+
+def test_fields_count_more_than_the_file_and_unknown_ones_are_refused(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path
+) -> None:
+    folder, _ = own
+    file = tmp_path / "key.toml"
+    file.write_text('study = "a.agreement"\naddress = "hub:7443"\noutput = "out"\n')
+    client = KeyClient.of(file, identity=folder / "keeper", address="hub:8000")
+    assert client.config.address == "hub:8000"
+    assert client.config.output == tmp_path / "out"
+    assert client.identity.name == "keeper"
+    with pytest.raises(ConfigError, match="colour"):
+        KeyClient.of(file, identity=folder / "keeper", colour="red")
+
+
+def test_a_locked_identity_opens_with_its_passphrase(tmp_path: Path) -> None:
+    right, wrong = "correct horse", "battery staple"
+    save_identity(tmp_path / "keeper", "keeper", passphrase=right)
+    fields = {"study": tmp_path, "address": "hub:1", "output": tmp_path}
+    client = KeyClient.of(identity=tmp_path / "keeper", passphrase=right, **fields)
+    assert client.identity.name == "keeper"
+    with pytest.raises(PassphraseError):
+        KeyClient.of(identity=tmp_path / "keeper", passphrase=wrong, **fields)
