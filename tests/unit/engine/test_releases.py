@@ -102,11 +102,11 @@ def test_admission_sums_one_party_at_a_time() -> None:
     used = []
     for number, task in enumerate(releases(work("admission", 0))):
         party, rule = divmod(number, 3)
-        paths = [path for (path,) in task.partials]
+        (paths,) = task.partials
         assert all(path.name.startswith(f"party-{party}-") for path in paths)
         n_uploads = len(PARTIES[party].uploads)
         assert len(paths) == n_uploads * ((D + 1) if rule == 0 else 1)
-        used += paths
+        used += list(paths)
     assert sorted(used) == sorted(made)
 
 

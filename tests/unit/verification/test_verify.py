@@ -70,7 +70,7 @@ def test_an_honest_study_passes_every_check(evidence: Evidence) -> None:
     findings = list(verify(evidence))
     assert [(f.what, f.evidence) for f in findings if f.verdict != "passed"] == []
     seen = {f.what: f.evidence for f in findings}
-    assert seen["nothing else decrypted"].startswith("28 numbers")
+    assert seen["nothing else decrypted"].startswith("40 numbers")
     assert seen["rounds as agreed"].startswith("1 admission, 1 moments, 1 lloyd, 1 profile")
     assert "ledgers that say the same: 2" in seen["privacy budget kept"]
     assert seen["refused calls"] == "none"

@@ -100,6 +100,7 @@ def test_two_blobs_of_a_node_never_share_a_file(one: BlobName, other: BlobName) 
         BlobKind.RELINEARISATION_KEYS: (),
         BlobKind.FEATURE: ("item", "part"),
         BlobKind.PRESENCE: ("item",),
+        BlobKind.COLUMN: ("item", "part"),
         BlobKind.HYPERPLANE: ("round", "item", "part"),
         BlobKind.RELEASE: ("round", "item"),
         BlobKind.RESULT: ("item",),
