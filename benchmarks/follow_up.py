@@ -39,7 +39,7 @@ EPSILONS: tuple[float | None, ...] = (None, 2.0, 1.0)
 SEEDS = range(3)
 DIGITS = 3
 FORMER_ROUNDS, FOLLOWING_ROUNDS = 8, 4
-PAIRS = ((8_000, 40), (23_570, 20))
+PAIRS = ((8_000, 20), (23_570, 10))
 
 
 def run(console: Console, repeats: int) -> dict[str, Any]:  # noqa: ARG001

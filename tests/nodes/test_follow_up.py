@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 from mpcseg.audit.log_file import read_log
 from mpcseg.audit.records import RoundOpened, StartedFrom
 from mpcseg.cli.app import app
+from mpcseg.cli.config import KeyConfig
 from mpcseg.cli.results import write_results
+from mpcseg.cli.starting import former_of
 from mpcseg.errors import AuditError, ConfigError, DriftError, RecoveryError
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import run_party
 from mpcseg.nodes.summary import KeySummary
 from mpcseg.study.agreement import load_agreement
-from mpcseg.study.former import FormerCentroids, open_former
+from mpcseg.study.former import FormerCentroids
 from mpcseg.study.results import Results, open_results
 from mpcseg.verification.evidence import Evidence, collect
 from mpcseg.verification.verify import Finding, verify
@@ -84,8 +86,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> FollowUp:
     nodes = two_organisations(
         name="summer", former=former.spec.digest, privacy={"epsilon": 20.0}, n_rounds=1
     )
-    sealed = sealed_former(former, "alder").read_bytes()
-    start = open_former(nodes.spec, nodes.key, former.spec, sealed)
+    settings = KeyConfig(
+        identity=folder,
+        study=folder,
+        address="127.0.0.1:1",
+        output=folder / "key",
+        former_study=former.agreement,
+        former_results=sealed_former(former, "alder"),
+    )
+    start = former_of(settings, nodes.spec, nodes.key)
+    assert start is not None
     compute, address = start_compute(nodes, folder / "storage", patience=60.0)
     parties = [
         run(run_party, nodes.spec, own, address, cohort, audit=folder / "audit")
