@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    choice,
     columns,
     follow_up,
     labels,
@@ -35,6 +36,7 @@ def main() -> None:
         "round-cost": round_cost.run,
         "precision": precision.run,
         "privacy": privacy.run,
+        "choice": choice.run,
         "follow-up": follow_up.run,
         "verification": verification.run,
         "network": network.run,

@@ -175,13 +175,21 @@ class StartedFrom(BaseModel):
 
 
 class RoundOpened(BaseModel):
-    """The key node asks for a round, or the compute node is asked."""
+    """The key node asks for a round, or the compute node is asked.
+
+    Attributes:
+        round: its index.
+        kind: of the round.
+        sign: degrees of its sign polynomial; empty for admission and moments.
+        n_clusters: where the agreement leaves it open; else 0.
+    """
 
     model_config = FROZEN
     event: Literal["round_opened"] = "round_opened"
     round: Count
     kind: RoundKind
     sign: tuple[Count, ...] = Field(default=(), max_length=8)
+    n_clusters: Count = 0
 
 
 class RoundSpent(BaseModel):

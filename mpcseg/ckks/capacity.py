@@ -60,7 +60,9 @@ def needs(plan: Plan, *, workers: int, norm: bool = False) -> tuple[Needs, ...]:
     upload = plan.upload_bytes_per_block
     keys = key_bytes_limit(parameters, relinearisation=True)
     public = key_bytes_limit(parameters, relinearisation=False)
-    planes = (plan.n_rounds + 1) * plan.hyperplane_bytes(plan.sharp)
+    planes = (plan.n_rounds + 1) * plan.hyperplane_bytes(plan.sharp) + sum(
+        scout.hyperplane_bytes(sign) for _, sign, scout in plan.scouts
+    )
     stored_key = 8 * parameters.n_key_primes * parameters.poly_modulus_degree
     party = Needs("party", _PROCESS_BYTES + _PER_UPLOADED_BYTE * upload, _RECORD_BYTES, upload, 0.0)
     compute = Needs(
@@ -70,6 +72,7 @@ def needs(plan: Plan, *, workers: int, norm: bool = False) -> tuple[Needs, ...]:
         plan.n_uploads * upload + keys + public + plan.kept_bytes(norm=norm) + _RECORD_BYTES,
         plan.release_bytes(plan.decrypted_values) + plan.n_parties * public,
         plan.admission_seconds(norm=norm)
+        + plan.scout_seconds()
         + plan.n_rounds * plan.round_seconds(plan.sharp)
         + plan.round_seconds(plan.sharp, profile=True),
     )
@@ -78,7 +81,8 @@ def needs(plan: Plan, *, workers: int, norm: bool = False) -> tuple[Needs, ...]:
         _PROCESS_BYTES + _PER_KEY_BYTE_OF_THE_KEY_NODE * _expanded_key_bytes(parameters),
         _RECORD_BYTES + stored_key,
         keys + public + planes,
-        (plan.n_rounds + 1) * plan.hyperplane_seconds(plan.sharp),
+        (plan.n_rounds + 1) * plan.hyperplane_seconds(plan.sharp)
+        + sum(scout.hyperplane_seconds(sign) for _, sign, scout in plan.scouts),
     )
     return party, compute, key
 

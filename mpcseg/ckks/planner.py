@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -39,7 +39,13 @@ from mpcseg.errors import PlanError
 from mpcseg.reference.admission import CONVENTION
 from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.hyperplanes import DOMAIN_SLACK, cluster_pairs
-from mpcseg.reference.rounds import RoundKind, block_groups, sums_shape
+from mpcseg.reference.rounds import (
+    RoundKind,
+    ScoutTerms,
+    block_groups,
+    scout_sample,
+    sums_shape,
+)
 from mpcseg.reference.sign import sign_for
 
 SHARP = (7, 15)
@@ -85,7 +91,7 @@ class Plan:
 
     Attributes:
         parameters: smallest set that carries the circuits.
-        n_clusters: k.
+        n_clusters: k; where it is chosen in the study, the largest it can be.
         n_features: d.
         n_rounds: Lloyd rounds at most.
         n_blocks: blocks of all parties, those that several share counted once.
@@ -93,6 +99,7 @@ class Plan:
         slot_ranges: each party's place in a shared block, or None.
         sharp: sign of late rounds and profile.
         blunt: sign of early rounds.
+        scouting: how the number of clusters is chosen; None where it is agreed.
         columns: profile columns.
     """
 
@@ -105,6 +112,7 @@ class Plan:
     slot_ranges: tuple[SlotRange | None, ...]
     sharp: tuple[int, ...] = SHARP
     blunt: tuple[int, ...] = BLUNT
+    scouting: ScoutTerms | None = None
     columns: ColumnLayout = NO_COLUMNS
 
     @cached_property
@@ -121,7 +129,35 @@ class Plan:
             self.parameters.digest, self.n_clusters, self.n_features, signs, ranges, domain,
             columns,
         )  # fmt: skip
+        if self.scouting:
+            content += (self.scouting.sequence,)
         return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+
+    @cached_property
+    def scouts(self) -> tuple[tuple[RoundKind, tuple[int, ...], Plan], ...]:
+        """Rounds that choose the number of clusters: kind, sign, and a plan of their size.
+
+        Empty where the number is agreed.
+        """
+        if self.scouting is None:
+            return ()
+        n_blocks = len(scout_sample(range(self.n_blocks), self.n_parties))
+        return tuple(
+            (
+                kind,
+                self.sharp if kind == "appraisal" else self.blunt,
+                replace(self, n_clusters=k, n_blocks=n_blocks, scouting=None, columns=NO_COLUMNS),
+            )
+            for kind, k in self.scouting.sequence
+        )
+
+    def scout_seconds(self, costs: Costs | None = None) -> float:
+        """Of evaluation of all scout and appraisal rounds on one core."""
+        alike = Counter(self.scouts)
+        return math.fsum(
+            number * plan.round_seconds(sign, costs, profile=kind == "appraisal")
+            for (kind, sign, plan), number in alike.items()
+        )
 
     @property
     def n_pairs(self) -> int:
@@ -189,7 +225,8 @@ class Plan:
     def decrypted_values(self) -> int:
         """Values that the whole study decrypts at most; nothing else ever is."""
         first = self.n_sums("admission") + self.n_sums("moments")
-        return first + self.n_rounds * self.n_sums("lloyd") + self.n_sums("profile")
+        scouts = sum(plan.n_sums(kind) for kind, _, plan in self.scouts)
+        return first + scouts + self.n_rounds * self.n_sums("lloyd") + self.n_sums("profile")
 
     def round_seconds(
         self, sign: tuple[int, ...], costs: Costs | None = None, *, profile: bool = False
@@ -263,9 +300,19 @@ class Plan:
         lloyd: list[RoundKind] = ["lloyd"] * self.n_rounds
         kinds: list[RoundKind] = ["admission", "moments", *lloyd, "profile"]
         planes = (self.n_rounds + 1) * self.hyperplane_bytes(self.sharp)
-        return planes + sum(
-            self.evidence_bytes(kind, norm=norm) + self.release_bytes(self.n_sums(kind))
-            for kind in kinds
+        scouts = sum(
+            plan.hyperplane_bytes(sign)
+            + plan.evidence_bytes(kind)
+            + plan.release_bytes(plan.n_sums(kind))
+            for kind, sign, plan in self.scouts
+        )
+        return (
+            planes
+            + scouts
+            + sum(
+                self.evidence_bytes(kind, norm=norm) + self.release_bytes(self.n_sums(kind))
+                for kind in kinds
+            )
         )
 
     def precision(self, sign: tuple[int, ...] | None = None, seed: int = 0) -> list[Precision]:
@@ -278,11 +325,12 @@ class Plan:
         return [_compare(stage, exact[stage], noisy[stage]) for stage in exact]
 
 
-def plan_study(
+def plan_study(  # noqa: PLR0913  the terms of an agreement
     *,
     n_clusters: int,
     n_features: int,
     n_rounds: int,
+    scouting: ScoutTerms | None = None,
     records_per_party: Sequence[int] = (),
     most_records: Sequence[int | None] = (),
     parameter_set_name: str = "planned",
@@ -294,6 +342,7 @@ def plan_study(
         n_clusters: k, 2 at least.
         n_features: d, 1 at least.
         n_rounds: Lloyd rounds, 1 at least.
+        scouting: how the number of clusters is chosen, if it is; ``n_clusters`` is the largest.
         records_per_party: expected numbers, for predictions only; without them, each party is
             planned with what it may bring at most, or with one block.
         most_records: what each party may bring at most as the study has it, or None; small
@@ -334,6 +383,7 @@ def plan_study(
         n_blocks=sum(own) + len(groups),
         n_uploads=sum(own) + len(ranges) - len(own),
         slot_ranges=ranges,
+        scouting=scouting,
         columns=columns,
     )
 

@@ -88,7 +88,7 @@ def drift(  # noqa: PLR0913  each is an option of the command line
     formats: Annotated[
         str | None,
         typer.Option(
-            "--formats",
+            "--format",
             help="Write it as a report into the folder as well: html, pdf, xlsx, csv, parquet and "
             "json, separated by commas.",
         ),

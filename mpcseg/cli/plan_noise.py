@@ -27,6 +27,7 @@ _LIMITS: tuple[Literal["sharp"], Literal["blurred"]] = ("sharp", "blurred")
 def _noise(made: Plan, budget: Privacy, spec: StudySpec | None, *, own_draw: bool) -> NoisePlan:
     shape: dict[str, Any] = {
         "n_clusters": made.n_clusters,
+        "scouting": made.scouting,
         "n_features": made.n_features,
         "n_rounds": made.n_rounds,
         "n_parties": made.n_parties,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.clusters import parse_clusters
 from mpcseg.cli.study_columns import profile_columns
 from mpcseg.errors import ConfigError
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
@@ -69,8 +70,11 @@ def new(  # noqa: PLR0913  each is an option of the command line
         bool, typer.Option("--party-shares", help="Tell sizes of segments by party as well.")
     ] = False,
     clusters: Annotated[
-        int, typer.Option("--clusters", help="How many segments to look for.")
-    ] = Draft.n_clusters,
+        str,
+        typer.Option(
+            "--clusters", help="How many segments to look for, or a range to choose from: 3-7."
+        ),
+    ] = str(Draft.n_clusters),
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds at most.")] = Draft.n_rounds,
     radius: Annotated[
         float | None,
@@ -166,7 +170,7 @@ def new(  # noqa: PLR0913  each is an option of the command line
         key=key,
         parties=party,
         most_records=dict(_record_limit(text) for text in most_records or ()),
-        n_clusters=clusters,
+        n_clusters=parse_clusters(clusters),
         n_rounds=rounds,
         features=[_feature(text) for text in feature] if feature else EXAMPLE_FEATURES,
         profile_columns=profile_columns(profile_column or (), protected or ()),

@@ -41,7 +41,7 @@ def show_beginning(
     console.rule("A joint study in which nobody sees a customer")
     _say(
         console,
-        f"{len(tables.parties)} parties look for {spec.n_clusters} common customer segments in "
+        f"{len(tables.parties)} parties look for {spec.most_clusters} common customer segments in "
         f"{spec.n_features} features: {', '.join(spec.feature_names)}.",
     )
     for name, customers in tables.parties.items():
@@ -54,7 +54,7 @@ def show_beginning(
         "TLS on this machine.",
     )
     made = plan_of(spec)
-    n_used = min(n_workers, made.n_blocks * spec.n_clusters)
+    n_used = min(n_workers, made.n_blocks * spec.most_clusters)
     seconds = made.round_seconds(made.sharp) / n_used + made.hyperplane_seconds(made.sharp)
     # The moments round is short, the profile round longer: together about two more.
     minutes = (_START_SECONDS + (spec.n_rounds + 2) * seconds) / 60

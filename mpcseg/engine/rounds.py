@@ -14,7 +14,13 @@ from mpcseg.engine.admission import PartyUploads, UploadTask, upload_tasks
 from mpcseg.engine.graph import Node, TaskGraph
 from mpcseg.engine.tasks import Block, MomentsTask, ReleaseTask, SignTask, WeighTask
 from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
-from mpcseg.reference.rounds import ADMISSION_RULES, RoundKind, block_groups, sums_shape
+from mpcseg.reference.rounds import (
+    ADMISSION_RULES,
+    SQUARE_KINDS,
+    RoundKind,
+    block_groups,
+    sums_shape,
+)
 
 _FIRST_STAGE, _SUM_STAGE, _RELEASE_STAGE = range(3)
 
@@ -268,8 +274,8 @@ class RoundTasks:
             n_clusters=work.n_clusters,
             blocks=tuple(work.blocks[i] for i in group),
             signs=tuple(tuple(self._sign_file(p, i) for p in pairs) for i in group),
-            squares=work.kind == "profile",
-            columns=work.columns,
+            squares=work.kind in SQUARE_KINDS,
+            columns=work.columns if work.kind == "profile" else NO_COLUMNS,
             outputs=outputs,
         )
         signs = [("sign", pair, i) for pair in pairs for i in group]

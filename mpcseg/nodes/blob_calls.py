@@ -61,8 +61,7 @@ class BlobCalls(StudyCalls):
         header = convert.header_from_wire(opening.header.blob)
         if not self._state.admit(caller, header):
             return blob_pb2.UploadReply(already_there=True)
-        sign = self._rounds.sign
-        self._checks.verify_length(header, sign)
+        self._checks.verify_length(header, self._rounds.sign, self._rounds.n_clusters)
         path = self._store.path(caller, header.name)
         async with self._gate.receiving(self._spec.digest, caller, header.length):
             if caller.role is Role.PARTY:
@@ -84,14 +83,14 @@ class BlobCalls(StudyCalls):
         requests: AsyncIterator[blob_pb2.UploadRequest],
     ) -> bool:
         """Take in what follows the header; False if another upload of the blob was faster."""
-        sign = self._rounds.sign
-        with FileReceiver(path, header, self._checks.limit(header.name, sign)) as receiver:
+        sign, k = self._rounds.sign, self._rounds.n_clusters
+        with FileReceiver(path, header, self._checks.limit(header.name, sign, k)) as receiver:
             async for message in requests:
                 await asyncio.to_thread(receiver.feed, convert.chunk_from_wire(message))
             await asyncio.to_thread(receiver.seal)
             async with self._gate.checking:
                 await asyncio.to_thread(
-                    self._checks.verify_content, header.name, receiver.path, sign
+                    self._checks.verify_content, header.name, receiver.path, sign, k
                 )
             start = await asyncio.to_thread(logbook.head_of, receiver.path)
             came = logbook.received(header, start, caller.name, caller.role.value)

@@ -27,7 +27,7 @@ class BlobChecks:
 
     Args:
         parameters: of the study.
-        n_clusters: clusters (k).
+        n_clusters: clusters (k); where the agreement leaves them open, the most of them.
         n_features: features per block (d).
         columns: profile columns.
         result_bytes: the most that one recipient's sealed results can have; for the compute node.
@@ -49,12 +49,13 @@ class BlobChecks:
         self._result_bytes = result_bytes
         self._key_check = KeyCheck(parameters)
 
-    def limit(self, name: BlobName, sign: tuple[int, ...] = ()) -> int:
+    def limit(self, name: BlobName, sign: tuple[int, ...] = (), n_clusters: int = 0) -> int:
         """Return the length in bytes: exact for ciphertexts, the largest possible otherwise.
 
         Args:
             name: which blob.
             sign: degrees of the open round's sign polynomial, for a hyperplane.
+            n_clusters: of the open round, for a hyperplane; 0 where the agreement fixes them.
         """
         if name.kind is BlobKind.RESULT:
             return self._result_bytes
@@ -63,9 +64,11 @@ class BlobChecks:
                 return key_bytes_limit(self._parameters, relinearisation=True)
             # Room for a secret key, so that one sent by mistake is refused as what it is.
             return 2 * key_bytes_limit(self._parameters, relinearisation=False) + 1024
-        return ciphertext_bytes(self._parameters, self._shape(name, sign))
+        return ciphertext_bytes(self._parameters, self._shape(name, sign, n_clusters))
 
-    def verify_length(self, header: BlobHeader, sign: tuple[int, ...] = ()) -> None:
+    def verify_length(
+        self, header: BlobHeader, sign: tuple[int, ...] = (), n_clusters: int = 0
+    ) -> None:
         """Check that no ciphertext is announced as too short, before anything is read.
 
         Whoever receives it refuses what is over the limit.
@@ -73,14 +76,16 @@ class BlobChecks:
         Raises:
             MalformedBlobError: shorter, where the length is exact.
         """
-        limit = self.limit(header.name, sign)
+        limit = self.limit(header.name, sign, n_clusters)
         if header.name.kind not in _INEXACT and header.length < limit:
             raise MalformedBlobError(
                 f"{header.name} is announced with {header.length} bytes; it must have {limit}",
                 "Both nodes must run the same version and the same parameter set.",
             )
 
-    def verify_content(self, name: BlobName, path: Path, sign: tuple[int, ...] = ()) -> None:
+    def verify_content(
+        self, name: BlobName, path: Path, sign: tuple[int, ...] = (), n_clusters: int = 0
+    ) -> None:
         """Check a whole blob that has arrived and is not accepted yet.
 
         Its digest, sender and length are checked before. No byte of it reaches SEAL in this
@@ -97,10 +102,10 @@ class BlobChecks:
         elif name.kind is BlobKind.RELINEARISATION_KEYS:
             self._key_check.verify(path)
         elif name.kind is not BlobKind.RESULT:  # which its recipient alone can look into
-            shape = self._shape(name, sign)
+            shape = self._shape(name, sign, n_clusters)
             verify_ciphertext(self._parameters, blob, shape, self._scale(name, shape))
 
-    def _shape(self, name: BlobName, sign: tuple[int, ...]) -> CiphertextShape:
+    def _shape(self, name: BlobName, sign: tuple[int, ...], n_clusters: int) -> CiphertextShape:
         if name.kind is BlobKind.FEATURE:
             return feature_shape(self._parameters)
         if name.kind is BlobKind.PRESENCE:
@@ -108,7 +113,8 @@ class BlobChecks:
         if name.kind is BlobKind.COLUMN:
             return column_shape(self._parameters, self._columns, name.part)
         if name.kind is BlobKind.HYPERPLANE:
-            return CiphertextShape(start_level(self._n_clusters, sign), seeded=True)
+            k = n_clusters or self._n_clusters
+            return CiphertextShape(start_level(k, sign), seeded=True)
         return SLOT_SUM_SHAPE
 
     def _scale(self, name: BlobName, shape: CiphertextShape) -> float:

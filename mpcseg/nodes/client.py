@@ -307,7 +307,9 @@ class ComputeClient(Connection):
         self.call(self.stub.Commit, request)
         self._complete = True
 
-    def open_round(self, kind: RoundKind, index: int, sign: tuple[int, ...]) -> None:
+    def open_round(
+        self, kind: RoundKind, index: int, sign: tuple[int, ...], n_clusters: int = 0
+    ) -> None:
         """Key node: ask for the next round."""
 
         def request() -> round_pb2.OpenRoundRequest:
@@ -317,6 +319,7 @@ class ComputeClient(Connection):
                 kind=convert.round_kind_to_wire(kind),
                 index=index,
                 sign_degrees=sign,
+                n_clusters=n_clusters,
             )
 
         self.call(self.stub.OpenRound, request)

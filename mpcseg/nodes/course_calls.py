@@ -70,9 +70,12 @@ class CourseCalls(StudyCalls):
         """Begin a round."""
         caller = self._verified(request, context)
         kind = convert.round_kind_from_wire(request.kind)
-        order = RoundOrder(kind, request.index, tuple(request.sign_degrees))
+        order = RoundOrder(kind, request.index, tuple(request.sign_degrees), request.n_clusters)
         if self._state.open_round(caller, order):
-            self._note(RoundOpened(round=order.index, kind=order.kind, sign=order.sign))
+            opened = RoundOpened(
+                round=order.index, kind=order.kind, sign=order.sign, n_clusters=order.n_clusters
+            )
+            self._note(opened)
             self._rounds.open(order)
             self._changes.happened()
         return round_pb2.OpenRoundReply()

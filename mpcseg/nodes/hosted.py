@@ -287,7 +287,7 @@ class HostedStudy:
         )
         checks = BlobChecks(
             self._plan.circuit.parameters,
-            spec.n_clusters,
+            spec.most_clusters,
             spec.n_features,
             spec.column_layout,
             result_bytes=max(sealed_bytes(spec, name) for name in spec.recipients),

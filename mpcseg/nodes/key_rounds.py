@@ -98,7 +98,10 @@ class KeyRounds:
         self._output = output
         self._progress = progress
         self._checks = BlobChecks(
-            session.plan.circuit.parameters, spec.n_clusters, spec.n_features, spec.column_layout
+            session.plan.circuit.parameters,
+            spec.most_clusters,
+            spec.n_features,
+            spec.column_layout,
         )
         self.seconds: dict[str, float] = {}
         self.seconds_per_round: list[float] = []
@@ -110,8 +113,8 @@ class KeyRounds:
         paid for once, and the same ciphertexts are decrypted with the same noise.
 
         Returns:
-            admission: shape (n_parties, 3); moments: (1 + d + d(d+1)/2,); lloyd: (k, d+1);
-            profile: (k, 2d+1+c).
+            admission: shape (n_parties, 3); moments: (1 + d + d(d+1)/2,); scout and lloyd:
+            (k, d+1); appraisal: (k, 2d+1); profile: (k, 2d+1+c).
 
         Raises:
             BudgetError: the round would spend more than was agreed; it is not asked for then.
@@ -152,8 +155,11 @@ class KeyRounds:
     def _open(self, request: RoundRequest) -> None:
         client, index = self._session.client, request.index
         if index not in self._run.opened:
-            client.log.append(RoundOpened(round=index, kind=request.kind, sign=request.sign))
-        client.open_round(request.kind, index, request.sign)
+            opened = RoundOpened(
+                round=index, kind=request.kind, sign=request.sign, n_clusters=request.n_clusters
+            )
+            client.log.append(opened)
+        client.open_round(request.kind, index, request.sign, request.n_clusters)
         if request.hyperplanes is not None:
             self._send_hyperplanes(request, request.hyperplanes)
 
@@ -192,7 +198,7 @@ class KeyRounds:
         self._session.client.log.append(*records)
 
     def _send_hyperplanes(self, request: RoundRequest, rows: NDArray[np.float64]) -> None:
-        level = start_level(self._spec.n_clusters, request.sign)
+        level = start_level(self._clusters(request), request.sign)
         client, there = self._session.client, set[str]()
         if request.index in self._run.opened:
             there = blobs_there(client, self._start)
@@ -232,7 +238,7 @@ class KeyRounds:
             plan.circuit.parameters,
             request.kind,
             request.sign,
-            n_clusters=self._spec.n_clusters,
+            n_clusters=self._clusters(request),
             n_features=self._spec.n_features,
             n_parties=len(self._spec.parties),
             radius=plan.noise.radius,
@@ -242,15 +248,19 @@ class KeyRounds:
     def _stds(self, request: RoundRequest) -> list[float]:
         """Noise of this node's own on every sum (docs/protocol.md section 7)."""
         noise = self._session.plan.noise
-        stds: list[float] = noise.stds(request.kind, request.sign).ravel().tolist()
+        agreed = noise.stds(request.kind, request.sign, request.n_clusters)
+        stds: list[float] = agreed.ravel().tolist()
         return stds if noise.own_draw else [0.0] * len(stds)
 
     def _shape(self, request: RoundRequest) -> tuple[int, ...]:
         spec = self._spec
         return sums_shape(
             request.kind,
-            spec.n_clusters,
+            self._clusters(request),
             spec.n_features,
             len(spec.parties),
             spec.column_layout,
         )
+
+    def _clusters(self, request: RoundRequest) -> int:
+        return request.n_clusters or self._spec.most_clusters

@@ -21,7 +21,7 @@ def schedule_of(
     """
     slots = plan.circuit.parameters.slots
     return Schedule(
-        n_clusters=spec.n_clusters,
+        n_clusters=spec.most_clusters,
         n_rounds=spec.n_rounds,
         feature_names=spec.feature_names,
         # How many blocks a single party has is not the key node's to know.
@@ -32,6 +32,7 @@ def schedule_of(
         sharp=plan.circuit.sharp,
         seed=spec.seed,
         noise=plan.noise,
+        smallest_segment=spec.release.smallest_segment,
         former=former.centers if former else None,
     )
 

@@ -203,7 +203,7 @@ def _fetch_public_key(
         ) from None
     name = BlobName(BlobKind.PUBLIC_KEY)
     parameters = session.plan.circuit.parameters
-    checks = BlobChecks(parameters, spec.n_clusters, spec.n_features, spec.column_layout)
+    checks = BlobChecks(parameters, spec.most_clusters, spec.n_features, spec.column_layout)
     public_key = session.client.download(name, checks.limit(name))
     fingerprint = hashlib.sha256(public_key).digest()
     if fingerprint != attestation.public_key_sha256:

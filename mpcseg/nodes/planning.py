@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import rfc8785
 
@@ -40,18 +41,23 @@ class StudyPlan:
         rounds: list[tuple[RoundKind, tuple[int, ...]]] = [("admission", ()), ("moments", ())]
         rounds += [("lloyd", sign) for sign in noise.signs]
         rounds.append(("profile", noise.signs[-1]))
-        figures = [
-            (
-                kind,
-                sign,
-                _written(noise.rho(kind, sign)),
-                [_written(std) for std in noise.stds(kind, sign).ravel().tolist()],
-            )
-            for kind, sign in rounds
-        ]
+        figures = [_figures(noise, kind, sign) for kind, sign in rounds]
+        if noise.scouting:
+            figures += [
+                _figures(noise, kind, noise.scout_sign(kind), k)
+                for kind, k in noise.scouting.sequence
+            ]
         totals = (_written(noise.total_rho), _written(noise.delta), noise.own_draw)
         content = (self.circuit.digest, totals, figures)
         return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+
+
+def _figures(
+    noise: NoisePlan, kind: RoundKind, sign: tuple[int, ...], n_clusters: int = 0
+) -> tuple[RoundKind, tuple[int, ...], str, list[str]]:
+    """What a round costs, and the noise in its sums."""
+    stds = noise.stds(kind, sign, n_clusters).ravel().tolist()
+    return kind, sign, _written(noise.rho(kind, sign)), [_written(std) for std in stds]
 
 
 def _written(value: float) -> str:
@@ -76,9 +82,10 @@ def plan_of(spec: StudySpec) -> Plan:
         PlanError: no parameter set can carry the study.
     """
     return plan_study(
-        n_clusters=spec.n_clusters,
+        n_clusters=spec.most_clusters,
         n_features=spec.n_features,
         n_rounds=spec.n_rounds,
+        scouting=spec.scouting,
         most_records=spec.most_records,
         parameter_set_name=spec.parameter_set,
         columns=spec.column_layout,
@@ -91,8 +98,9 @@ def noise_plan_of(spec: StudySpec, plan: Plan) -> NoisePlan:
     The key node adds a draw of its own where the compute node's organisation, which knows the
     compute node's draws, receives results (docs/protocol.md section 7).
     """
-    shape = {
-        "n_clusters": spec.n_clusters,
+    shape: dict[str, Any] = {
+        "n_clusters": spec.most_clusters,
+        "scouting": spec.scouting,
         "n_features": spec.n_features,
         "n_rounds": spec.n_rounds,
         "n_parties": len(spec.parties),

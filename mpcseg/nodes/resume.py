@@ -218,7 +218,8 @@ class _Replay:
             case RoundOpened():
                 planes = [h for h in state.blobs_of(key) if h.name.kind is BlobKind.HYPERPLANE]
                 self.found.hyperplanes[record.round - 1] = planes
-                state.open_round(key, RoundOrder(record.kind, record.round, record.sign))
+                order = RoundOrder(record.kind, record.round, record.sign, record.n_clusters)
+                state.open_round(key, order)
             case SecretKeyDestroyed():
                 state.destroyed(KeyDestroyed(**record.model_dump(exclude={"event"})))
 

@@ -96,15 +96,15 @@ class RoundBook:
         self._progress = None
         return True
 
-    def verify_hyperplane_wanted(self, what: str) -> int:
-        """Return the index of the open round, if it takes hyperplanes.
+    def verify_hyperplane_wanted(self, what: str) -> RoundOrder:
+        """Return the open round, if it takes hyperplanes.
 
         Raises:
             ProtocolError: no round is open, or one that takes none.
         """
         if self.is_idle or not self.orders[-1].takes_hyperplanes:
             raise ProtocolError(f"{what}, but no round that takes it is open")
-        return len(self.orders) - 1
+        return self.orders[-1]
 
     def progress(self, index: int, done: int, total: int) -> RoundProgress | None:
         """Return what to tell about how far a round is, at most a hundred times."""

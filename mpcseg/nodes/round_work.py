@@ -12,6 +12,7 @@ from mpcseg.nodes.blob_store import StudyFiles
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.study_rules import RoundOrder, block_names
 from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
+from mpcseg.reference.rounds import SCOUT_KINDS, scout_sample
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,21 @@ def round_work(
 
     Args:
         order: what the key node asks for.
-        n_clusters: k.
+        n_clusters: k, of this round.
         uploads: of the study.
         radius: agreed L2 radius of a record, if there is one.
         secrets: the round's seed, and its noise if it is to have any.
         hyperplanes: for each pair, resolves to its files.
     """
+    blocks: Sequence[Block] = uploads.blocks
+    if order.kind in SCOUT_KINDS:
+        blocks = scout_sample(blocks, len(uploads.parties))
     return RoundWork(
         kind=order.kind,
         index=order.index,
         sign=order.sign,
         n_clusters=n_clusters,
-        blocks=uploads.blocks,
+        blocks=blocks,
         hyperplanes=hyperplanes,
         parties=uploads.parties,
         radius=radius,

@@ -85,6 +85,12 @@ class RoundRunner:
         """Degrees of the latest round's sign polynomial; empty before the first."""
         return self._order.sign if self._order else ()
 
+    @property
+    def n_clusters(self) -> int:
+        """Clusters of the latest round; before the first, the most that there can be."""
+        rules = self._state.rules
+        return rules.clusters_of(self._order) if self._order else rules.n_clusters
+
     def start(self) -> None:
         """Start the engine's workers, as the keys have come; rounds wait for them."""
         key = self._state.rules.key
@@ -96,7 +102,7 @@ class RoundRunner:
 
     def open(self, order: RoundOrder) -> None:
         """Begin a round that the state has admitted."""
-        n_pairs = self._state.rules.n_pairs if order.takes_hyperplanes else 0
+        n_pairs = self._state.rules.n_pairs(order)
         loop = asyncio.get_running_loop()
         self._order = order
         self._pairs = [loop.create_future() for _ in range(n_pairs)]
@@ -155,12 +161,14 @@ class RoundRunner:
         parameters = self._plan.circuit.parameters
 
         def fresh() -> tuple[int, ...]:
-            stds: list[float] = noise.stds(order.kind, order.sign).ravel().tolist()
+            stds: list[float] = (
+                noise.stds(order.kind, order.sign, order.n_clusters).ravel().tolist()
+            )
             scales = release_scales(
                 parameters,
                 order.kind,
                 order.sign,
-                n_clusters=rules.n_clusters,
+                n_clusters=rules.clusters_of(order),
                 n_features=rules.n_features,
                 n_parties=len(rules.parties),
                 radius=noise.radius,
@@ -174,7 +182,7 @@ class RoundRunner:
         secrets = await asyncio.to_thread(self._secrets, order)
         work = round_work(
             order,
-            self._state.rules.n_clusters,
+            self._state.rules.clusters_of(order),
             self._uploads,
             self._plan.noise.radius,
             secrets,

@@ -110,7 +110,7 @@ class ComputeServicer(BlobCalls, CourseCalls, StatusCalls):
         if (taken.organisation, taken.role) != (caller.name, caller.role.value):
             raise LogError(f"{caller} left the checkpoint of another log")
         self._left[caller] += 1
-        if self._left[caller] > self._state.rules.n_rounds + SPARE_CHECKPOINTS:
+        if self._left[caller] > self._state.rules.most_rounds + SPARE_CHECKPOINTS:
             raise ProtocolError(f"{caller} left more checkpoints than any study takes")
         proof = convert.proof_from_wire(request.consistency)
         await asyncio.to_thread(self._log.take, taken, proof)

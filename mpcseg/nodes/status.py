@@ -38,10 +38,6 @@ class Narrator:
             self._progress.event("phase", phase=state.phase.name.lower())
 
 
-FIXED_ROUNDS = 3
-"""Rounds of every study besides the Lloyd rounds: admission, moments, profile."""
-
-
 def status_for(
     state: StudyState, organisation: str, *, now: float, seconds: float, fetched: bool
 ) -> StudyStatus:
@@ -60,7 +56,7 @@ def status_for(
         nodes=tuple(_node(state, node, organisation, now) for node in (rules.key, *rules.parties)),
         rounds_opened=len(rounds.orders),
         rounds_released=rounds.n_released,
-        rounds_at_most=rules.n_rounds + FIXED_ROUNDS,
+        rounds_at_most=rules.most_rounds,
         running=rounds.running,
         is_recipient=organisation in rules.recipients,
         results_fetched=fetched,

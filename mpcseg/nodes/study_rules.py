@@ -14,7 +14,8 @@ from mpcseg.errors import BlobTooLargeError, ParameterMismatchError, ProtocolErr
 from mpcseg.nodes.planning import StudyPlan
 from mpcseg.nodes.roles import Caller, Role
 from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
-from mpcseg.reference.rounds import RoundKind
+from mpcseg.reference.hyperplanes import cluster_pairs
+from mpcseg.reference.rounds import SCOUT_KINDS, RoundKind, ScoutTerms
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.conversions import PROTOCOL_VERSION
 from mpcseg.wire.names import BlobKind, BlobName
@@ -58,14 +59,17 @@ class RoundOrder:
     """What the key node asks for.
 
     Attributes:
-        kind: "admission", "moments", "lloyd" or "profile".
+        kind: of the round.
         index: 0 for the admission, 1 for the moments, then 2, 3, ...
         sign: degrees of the sign polynomial; empty for admission and moments.
+        n_clusters: k, where the agreement leaves it open; 0 where it does not, and for admission
+            and moments.
     """
 
     kind: RoundKind
     index: int
     sign: tuple[int, ...]
+    n_clusters: int = 0
 
     @property
     def takes_hyperplanes(self) -> bool:
@@ -84,9 +88,11 @@ class StudyRules:
         key: the key node.
         parties: the party nodes.
         n_features: features per block (d).
-        n_clusters: clusters (k).
+        n_clusters: clusters (k); where the agreement leaves them open, the most of them.
         n_rounds: Lloyd rounds at most.
-        signs: the sign polynomials that a round may ask for, by their degrees.
+        scouting: how the number of clusters is chosen; None where it is agreed.
+        blunt: degrees of the sign polynomial that a round may ask for.
+        sharp: likewise.
         max_blocks: blocks that one party may upload.
         slot_ranges: each party's place in a shared block; None where it has blocks of its own.
         recipients: the organisations that results are sealed to, in the agreement's order.
@@ -102,17 +108,28 @@ class StudyRules:
     n_features: int
     n_clusters: int
     n_rounds: int
-    signs: frozenset[tuple[int, ...]]
+    blunt: tuple[int, ...]
+    sharp: tuple[int, ...]
     max_blocks: int
     slot_ranges: tuple[SlotRange | None, ...]
     recipients: tuple[str, ...]
     retention: float
+    scouting: ScoutTerms | None = None
     columns: ColumnLayout = NO_COLUMNS
 
     @property
-    def n_pairs(self) -> int:
+    def most_rounds(self) -> int:
+        """Rounds at most, admission, moments and profile included."""
+        scouting = len(self.scouting.sequence) if self.scouting else 0
+        return len(FIRST_KINDS) + scouting + self.n_rounds + 1
+
+    def clusters_of(self, order: RoundOrder) -> int:
+        """Clusters of a round (k)."""
+        return order.n_clusters or self.n_clusters
+
+    def n_pairs(self, order: RoundOrder) -> int:
         """Pairs of clusters, hence hyperplanes of a round."""
-        return self.n_clusters * (self.n_clusters - 1) // 2
+        return len(cluster_pairs(self.clusters_of(order))) if order.takes_hyperplanes else 0
 
     def blocks_at_most(self, party: Caller) -> int:
         """How many blocks a party may upload: one, where it shares its block with others."""
@@ -151,13 +168,13 @@ class StudyRules:
         if name.kind not in (of_key if caller.role is Role.KEY else BLOCK_KINDS):
             raise ProtocolError(f"{caller} may not send a blob of kind {name.kind.value}")
 
-    def verify_place(self, caller: Caller, name: BlobName, round_index: int) -> None:
+    def verify_place(self, caller: Caller, name: BlobName, order: RoundOrder | None) -> None:
         """Check that a blob's numbers lie within the study's shape.
 
         Args:
             caller: who sends it.
             name: which blob.
-            round_index: the open round, for hyperplanes.
+            order: the open round, for hyperplanes.
 
         Raises:
             BlobTooLargeError: it belongs to a block over the allowed number.
@@ -180,9 +197,12 @@ class StudyRules:
             parts = self.columns.n_vectors
         if name.kind is BlobKind.RESULT:
             items = len(self.recipients)
+        last = True
         if name.kind is BlobKind.HYPERPLANE:
-            rounds, items, parts = round_index + 1, self.n_pairs, self.n_features + 1
-        last = name.kind is not BlobKind.HYPERPLANE or name.round == round_index
+            if order is None:
+                raise ProtocolError(f"{caller} sent {name}, and no round is open")
+            rounds, items, parts = order.index + 1, self.n_pairs(order), self.n_features + 1
+            last = name.round == order.index
         if not (last and name.round < rounds and name.item < items and name.part < parts):
             raise ProtocolError(f"{caller} sent {name}, which has no place in this study now")
 
@@ -199,18 +219,38 @@ class StudyRules:
                 "and neither comes again"
             )
         if due is not None:
-            if order.sign:
+            if order.sign or order.n_clusters:
                 raise ProtocolError(f"the {order.kind} round takes no sign polynomial")
             return
-        if order.sign not in self.signs:
-            stages = len(order.sign)
-            sign = order.sign if stages <= _SHOWN_STAGES else f"of {stages} stages"
-            raise ProtocolError(f"a round was asked for with the sign {sign}, not planned")
+        self._verify_sign(order)
+        self._verify_clusters(earlier, order)
         if any(one.kind == "profile" for one in earlier):
             raise ProtocolError("the profile round is the last one")
         done = sum(one.kind == "lloyd" for one in earlier)
         if order.kind == "lloyd" and done >= self.n_rounds:
             raise ProtocolError(f"more than the agreed {self.n_rounds} rounds were asked for")
+
+    def _verify_sign(self, order: RoundOrder) -> None:
+        planned = {"scout": (self.blunt,), "appraisal": (self.sharp,)}
+        if order.sign not in planned.get(order.kind, (self.blunt, self.sharp)):
+            stages = len(order.sign)
+            sign = order.sign if stages <= _SHOWN_STAGES else f"of {stages} stages"
+            raise ProtocolError(f"a round was asked for with the sign {sign}, not planned")
+
+    def _verify_clusters(self, earlier: Sequence[RoundOrder], order: RoundOrder) -> None:
+        """Check that numbers of clusters are tried out as agreed, and then one of them is used."""
+        if self.scouting is None:
+            if order.kind in SCOUT_KINDS or order.n_clusters:
+                raise ProtocolError("the agreement fixes the number of clusters; none is chosen")
+            return
+        sequence, at = self.scouting.sequence, order.index - len(FIRST_KINDS)
+        if at < len(sequence) or order.kind in SCOUT_KINDS:
+            if at >= len(sequence) or (order.kind, order.n_clusters) != sequence[at]:
+                raise ProtocolError("numbers of clusters are not tried out in the agreed order")
+        elif order.n_clusters not in self.scouting.candidates:
+            raise ProtocolError("a round was asked for with a number of clusters not agreed")
+        elif at > len(sequence) and order.n_clusters != earlier[-1].n_clusters:
+            raise ProtocolError("the number of clusters was changed after it was chosen")
 
 
 def block_names(
@@ -245,9 +285,11 @@ def study_rules(spec: StudySpec, plan: StudyPlan, max_blocks: int) -> StudyRules
         key=Caller(spec.key.name, Role.KEY),
         parties=tuple(Caller(card.name, Role.PARTY) for card in spec.parties),
         n_features=spec.n_features,
-        n_clusters=spec.n_clusters,
+        n_clusters=spec.most_clusters,
         n_rounds=spec.n_rounds,
-        signs=frozenset({plan.circuit.blunt, plan.circuit.sharp}),
+        scouting=spec.scouting,
+        blunt=plan.circuit.blunt,
+        sharp=plan.circuit.sharp,
         max_blocks=max_blocks,
         slot_ranges=plan.circuit.slot_ranges,
         recipients=spec.recipients,

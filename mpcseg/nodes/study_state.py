@@ -423,7 +423,7 @@ class StudyState(StudyCourse):
             raise ProtocolError(f"{caller} may not {what}")
 
     def _verify_turn(self, caller: Caller, name: BlobName) -> None:
-        what, index = f"{name} was sent", -1
+        what, order = f"{name} was sent", None
         if name.kind in KEY_KINDS:
             self.verify_phase(Phase.KEYS, what)
         elif name.kind in BLOCK_KINDS:
@@ -436,5 +436,5 @@ class StudyState(StudyCourse):
                 raise ProtocolError(f"{what} before the last round was done")
         else:
             self.verify_phase(Phase.ROUNDS, what)
-            index = self.rounds.verify_hyperplane_wanted(what)
-        self.rules.verify_place(caller, name, index)
+            order = self.rounds.verify_hyperplane_wanted(what)
+        self.rules.verify_place(caller, name, order)

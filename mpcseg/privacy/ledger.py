@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mpcseg.durable import on_disk, write_private
 from mpcseg.errors import BudgetError, ConfigError, ProtocolError
@@ -208,7 +208,7 @@ def _verify_total(rho: float) -> None:
 def _spending(entry: dict[str, Any]) -> Spending:
     kind, index, sign, rho = entry["kind"], entry["index"], entry["sign"], entry["rho"]
     run = entry["run"]
-    if kind not in ("admission", "moments", "lloyd", "profile") or not isinstance(index, int):
+    if kind not in get_args(RoundKind) or not isinstance(index, int):
         raise ValueError("not a round")
     if not isinstance(run, int):
         raise ValueError("not a run")

@@ -82,6 +82,27 @@ def inertia_from_means(
     return max(0.0, total - float(sizes @ (between - beside)))
 
 
+def adjusted_rand_index(labels: NDArray[np.intp], others: NDArray[np.intp]) -> float:
+    """Agreement of two partitions of the same points: 1 where alike, about 0 where by chance.
+
+    As `sklearn.metrics.adjusted_rand_score` (Hubert and Arabie, 1985), which nodes do without.
+
+    Args:
+        labels: of the points, shape (n,).
+        others: likewise.
+    """
+
+    def pairs(counts: NDArray[np.float64]) -> float:
+        return float((counts * (counts - 1)).sum() / 2)
+
+    table = np.zeros((int(labels.max()) + 1, int(others.max()) + 1))
+    np.add.at(table, (labels, others), 1)
+    both, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    expected = rows * columns / pairs(np.array([len(labels)], dtype=np.float64))
+    largest = (rows + columns) / 2
+    return 1.0 if largest == expected else (both - expected) / (largest - expected)
+
+
 def bits_of_precision(result: ArrayLike, reference: ArrayLike) -> float:
     """Binary digits in which a result agrees with its reference: -log2 of the largest error.
 

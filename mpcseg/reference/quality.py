@@ -18,6 +18,7 @@ takes the mean distance (q = 1), which no slot sum gives, and which is never lar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,24 @@ class Separation:
     explained: float
     calinski_harabasz: float
     davies_bouldin: float
+
+
+def davies_bouldin(means: Array, spreads: Array, feature_weights: Array) -> float:
+    """The index above; infinite where two clusters have one mean.
+
+    Args:
+        means: of two clusters or more, shape (k, d).
+        spreads: standard deviations, shape (k, d).
+        feature_weights: 1 / variance of each feature, shape (d,).
+    """
+    scatter = np.sqrt(spreads**2 @ feature_weights)
+    gaps = np.sqrt((means[:, None] - means[None]) ** 2 @ feature_weights)
+    others = ~np.eye(len(means), dtype=bool)
+    if not (gaps[others] > 0).all():
+        return math.inf
+    ratios = np.zeros_like(gaps)
+    ratios[others] = (scatter[:, None] + scatter[None])[others] / gaps[others]
+    return float(ratios.max(axis=1).mean())
 
 
 def separation(
@@ -75,15 +94,11 @@ def separation(
     apparent = float(sizes @ ((means - joint_mean) ** 2 @ feature_weights))
     between = apparent - float(sizes @ (noise**2 @ feature_weights))
     within = total * d - between
-    scatter = np.sqrt(spreads**2 @ feature_weights)
-    gaps = np.sqrt((means[:, None] - means[None]) ** 2 @ feature_weights)
-    others = ~np.eye(k, dtype=bool)
-    if between <= apparent / 2 or within <= 0 or not (gaps[others] > 0).all():
+    bouldin = davies_bouldin(means, spreads, feature_weights)
+    if between <= apparent / 2 or within <= 0 or math.isinf(bouldin):
         return None
-    ratios = np.zeros((k, k))
-    ratios[others] = (scatter[:, None] + scatter[None])[others] / gaps[others]
     return Separation(
         explained=between / (total * d),
         calinski_harabasz=(between / (k - 1)) / (within / (total - k)),
-        davies_bouldin=float(ratios.max(axis=1).mean()),
+        davies_bouldin=bouldin,
     )

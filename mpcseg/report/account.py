@@ -29,12 +29,13 @@ def hidden_section(received: Received) -> Section:
     ]
     if received.table.n_records is None:
         withheld.append("the number of all customers")
+    n_segments = hidden.n_segments + len(received.table.segments)
     verb = "is" if hidden.n_segments == 1 else "are"
     return Section(
         name="hidden",
         title="What is hidden",
         paragraphs=(
-            f"{counted(hidden.n_segments, 'segment').capitalize()} of {received.spec.n_clusters} "
+            f"{counted(hidden.n_segments, 'segment').capitalize()} of {n_segments} "
             f"{verb} hidden: {hidden.reason}.",
             f"So that nothing about them follows from the rest, these are withheld as well: "
             f"{'; '.join(withheld)}.",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpcseg.report.account import hidden_section, provenance_section, reading_section
+from mpcseg.report.choice import choice_section
 from mpcseg.report.columns import columns_section
 from mpcseg.report.drift_section import changes_section
 from mpcseg.report.fairness_section import fairness_section
@@ -31,6 +32,7 @@ SECTIONS: tuple[Callable[[Received], Section | None], ...] = (
     rules_section,
     map_section,
     changes_section,
+    choice_section,
     columns_section,
     fairness_section,
     hierarchy_section,

@@ -14,9 +14,11 @@ from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.migration import Migration
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Figure, Section
-from mpcseg.report.style import BLUE, CHART_WIDTH, FAINT, INK, PAPER
+from mpcseg.report.style import BLUE, CHART_WIDTH, FAINT, diverging, ink_on
 
 _BEFORE, _NOW = "before", "now"
+# In standard deviations: from there on the blue of `diverging` grows no darker.
+_DARKEST = -2.0
 
 
 def changes_section(received: Received) -> Section | None:
@@ -83,6 +85,12 @@ def migration_section(migration: Migration, organisation: str) -> Section | None
     )
 
 
+def _cell(deviation: float) -> dict[str, str]:
+    """Colour of a cell, and of the number in it."""
+    colour = diverging(deviation)
+    return {"colour": colour, "ink": ink_on(colour)}
+
+
 def _label(number: int | None) -> str:
     return f"segment {number}"
 
@@ -124,30 +132,19 @@ def _shares_figure(drift: Drift) -> Figure:
 
 def _moves_figure(drift: Drift) -> Figure:
     rows: list[dict[str, Any]] = [
-        {"segment": _label(segment.number), "feature": name, "move": step}
+        {"segment": _label(segment.number), "feature": name, "move": step, **_cell(step)}
         for segment in drift.segments
         for name, step in zip(drift.features, segment.moves or (), strict=False)
         if step == step  # noqa: PLR0124  NaN is not
     ]
-    widest = max((abs(row["move"]) for row in rows), default=1.0)
     farthest = max(rows, key=lambda row: abs(row["move"]), default=None)
     base = chart_of(rows).encode(
         x=alt.X("segment:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("feature:N", title=None, sort=list(drift.features)),
     )
-    limit = max(widest, 2 * drift.limits.move)
-    heat = base.mark_rect().encode(
-        color=alt.Color(
-            "move:Q",
-            legend=None,
-            scale=alt.Scale(domain=[-limit, 0, limit], range=["#2166ac", "#f7f7f7", "#b35806"]),
-        )
-    )
+    heat = base.mark_rect().encode(color=alt.Color("colour:N", scale=None))
     text = base.mark_text().encode(
-        text=alt.Text("move:Q", format="+.2f"),
-        color=alt.condition(
-            f"abs(datum.move) > {0.6 * limit:.6g}", alt.value(PAPER), alt.value(INK)
-        ),
+        text=alt.Text("move:Q", format="+.2f"), color=alt.Color("ink:N", scale=None)
     )
     said = (
         f"The largest move is that of {farthest['segment']} in {farthest['feature']}: "
@@ -169,7 +166,7 @@ def _migration_figure(migration: Migration, totals: dict[int, int]) -> Figure:
             "before": f"formerly {former}",
             "now": _label(number),
             "count": count,
-            "share": count / totals[former],
+            **_cell(_DARKEST * count / totals[former]),
         }
         for (former, number), count in sorted(migration.counts.items())
     ]
@@ -177,14 +174,9 @@ def _migration_figure(migration: Migration, totals: dict[int, int]) -> Figure:
         x=alt.X("now:N", title=None, axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("before:N", title=None),
     )
-    heat = base.mark_rect().encode(
-        color=alt.Color(
-            "share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=["#f7f7f7", BLUE])
-        )
-    )
+    heat = base.mark_rect().encode(color=alt.Color("colour:N", scale=None))
     text = base.mark_text().encode(
-        text=alt.Text("count:Q", format=","),
-        color=alt.condition("datum.share > 0.5", alt.value(PAPER), alt.value(INK)),
+        text=alt.Text("count:Q", format=","), color=alt.Color("ink:N", scale=None)
     )
     largest = max(rows, key=lambda row: row["count"])
     return Figure(

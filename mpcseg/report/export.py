@@ -185,7 +185,7 @@ def result_document(spec: StudySpec, result: StudyResult) -> dict[str, Any]:
         "study_digest": spec.digest,
         "feature_names": list(spec.feature_names),
         "n_records": result.n_records,
-        "n_clusters": spec.n_clusters,
+        "n_clusters": len(result.cluster_centers),
         "n_rounds": result.n_iter,
         "converged": result.converged,
         "inertia": rounded(result.inertia),

@@ -15,6 +15,8 @@ _BAR = 34
 _ROUNDS = {
     "admission": "checking the parties' bounds",
     "moments": "joint means and correlations",
+    "scout": "trying numbers of segments out",
+    "appraisal": "how good each number of segments is",
     "lloyd": "moving the centroids",
     "profile": "sizes, means and spreads",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mpcseg.study.card import PublicCard, spoken
+from mpcseg.study.cluster_range import clusters_in_words
 from mpcseg.study.spec import StudySpec
 
 
@@ -39,7 +40,7 @@ def terms(spec: StudySpec) -> tuple[tuple[str, str], ...]:
     return (
         ("purpose", spec.purpose),
         ("legal basis", spec.legal_basis),
-        ("segments", f"{spec.n_clusters}, in {spec.n_rounds} rounds at most"),
+        ("segments", f"{clusters_in_words(spec.n_clusters)}, in {spec.n_rounds} rounds at most"),
         ("consent", _consent(spec)),
         ("privacy", _privacy(spec)),
         ("shown", f"segments of {release.smallest_segment:,} customers and more, "

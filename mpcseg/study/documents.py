@@ -95,6 +95,10 @@ def _holds_nul(data: object) -> bool:
     return isinstance(data, str) and "\0" in data
 
 
+KIND_TAGS = ("(number)", "(range)")
+"""How models tell kinds of one field apart; nobody writes them, and no message names them."""
+
+
 def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str = "") -> Model:
     """Make a model of plain data.
 
@@ -147,6 +151,8 @@ def _where(location: tuple[str | int, ...], data: Any) -> str:
     words: list[str] = []
     here: Any = data
     for step in location:
+        if step in KIND_TAGS:
+            continue
         try:
             here = here[step]
         except (KeyError, IndexError, TypeError):

@@ -16,6 +16,7 @@ from typing import Any
 
 from mpcseg.errors import ConfigError
 from mpcseg.study.card import load_card
+from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.documents import check, read_toml
 from mpcseg.study.draft_template import (
     CATEGORY,
@@ -67,7 +68,7 @@ class Draft:
     key: Path
     parties: Sequence[Path]
     most_records: Mapping[str, int] = field(default_factory=dict)
-    n_clusters: int = 4
+    n_clusters: int | ClusterRange = 4
     n_rounds: int = 8
     features: Sequence[DraftFeature] = EXAMPLE_FEATURES
     profile_columns: Sequence[ProfileColumn] = ()
@@ -201,7 +202,7 @@ def draft_text(draft: Draft, folder: Path) -> str:
         name=_text(draft.name),
         purpose=_text(draft.purpose),
         legal_basis=_text(draft.legal_basis),
-        n_clusters=draft.n_clusters,
+        n_clusters=_clusters(draft.n_clusters),
         n_rounds=draft.n_rounds,
         seed=draft.seed,
         parameter_set=_text(draft.parameter_set),
@@ -228,6 +229,13 @@ def draft_text(draft: Draft, folder: Path) -> str:
         key=_path(draft.key, folder),
         parties=parties,
     )
+
+
+def _clusters(number: int | ClusterRange) -> str:
+    if isinstance(number, int):
+        return str(number)
+    fields = ", ".join(f"{name} = {value}" for name, value in number)
+    return f"{{ {fields} }}"
 
 
 def _role_tables(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -28,6 +28,8 @@ def following(draft: Draft, former: StudySpec, given: AbstractSet[str]) -> Draft
     """
     of_former = _terms(former)
     for field in _SAME:
+        if field == "n_clusters" and draft.n_clusters in former.cluster_numbers:
+            continue
         if field in given and getattr(draft, field) != of_former[field]:
             raise ConfigError(
                 f"{field} is to be another one than that of the former study '{former.name}'",
@@ -36,6 +38,12 @@ def following(draft: Draft, former: StudySpec, given: AbstractSet[str]) -> Draft
             )
     if "epsilon" in given:  # an acknowledgement belongs to an epsilon
         given = {*given, "acknowledgement"}
+    if former.scouting and "n_clusters" not in given:
+        raise ConfigError(
+            f"the former study '{former.name}' has chosen its number of segments, and its "
+            "agreement does not say which",
+            "Say it: --clusters, with the number of segments in its report.",
+        )
     kept = {field: value for field, value in of_former.items() if field not in given}
     return dataclasses.replace(draft, former=former.digest, **kept)
 

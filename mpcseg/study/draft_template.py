@@ -61,6 +61,8 @@ legal_basis = {legal_basis}
 
 # How many segments to look for, and how many rounds at most: rounds end earlier once the segments
 # stand still. Each round spends privacy budget, so that more of them mean more noise in each.
+# n_clusters = {{ smallest = 3, largest = 7 }} has the study choose: it tries each number out first,
+# which takes rounds and three tenths of the privacy budget.
 n_clusters = {n_clusters}
 n_rounds = {n_rounds}
 
@@ -69,11 +71,6 @@ party_shares = {party_shares}
 
 # Of the starting centroids; the same seed starts in the same way.
 seed = {seed}
-
-# A study that follows a former one starts from that one's released centroids instead, and shows
-# what has changed since: the digest of the former agreement. Features, radius and n_clusters must
-# be the former's; the key node's organisation must have received the former's centroids.
-{former}
 
 # A study that follows a former one starts from that one's released centroids instead, and shows
 # what has changed since: the digest of the former agreement. Features, radius and n_clusters must

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 # of records, because soft weights do not quite add up to 1; where noise is finer than that, the
 # clusters are not corrected by it.
 SOFTNESS = 2e-3
+# Twice a count's noise over the mean count from which on an empty cluster cannot be told.
+LARGEST_COUNT_NOISE = 0.1
 # Of the domain's half width: a mean beyond, or a variance outside these, comes of noise.
 _LARGEST_MEAN = 0.98
 _VARIANCES = (4e-4, 0.9)
@@ -100,6 +102,11 @@ def noised_means(sums: Array, stds: Array, threshold: float, fallback: Array) ->
     values = np.where(filled[:, None], np.clip(sums[:, :-1] / divisor, -1.0, 1.0), fallback)
     spread = np.hypot(stds[:, :-1], values * count_stds[:, None]) / divisor
     return Means(values, filled, np.where(filled[:, None], spread, np.inf))
+
+
+def hides_small_clusters(count_std: float, n_records: float, n_clusters: int) -> bool:
+    """Whether noise is so large that an empty cluster cannot be told from a small one."""
+    return 2 * count_std > LARGEST_COUNT_NOISE * n_records / n_clusters
 
 
 def shrinkage(step: Array, stds: Array, feature_weights: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mpcseg.privacy.release import Suppression, significant, suppression, whole
 from mpcseg.reference.quality import separation
+from mpcseg.study.choice_figures import ChoiceFigures, choice_figures
 from mpcseg.study.column_figures import (
     CategoryFigures,
     NumericColumnFigures,
@@ -124,6 +125,7 @@ class Report:
             is under-represented; for the categories that are protected.
         moments: of all customers together; None where segments are hidden, for the spreads of the
             hidden ones would follow.
+        choice: how the number of segments was chosen; None where it was agreed.
     """
 
     n_records: int | None
@@ -135,6 +137,7 @@ class Report:
     numeric_columns: tuple[NumericColumnFigures, ...] = ()
     categories: tuple[CategoryFigures, ...] = ()
     fairness_threshold: float = 0.8
+    choice: ChoiceFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ def report_of(spec: StudySpec, result: StudyResult) -> Report:
         fairness_threshold=spec.fairness.threshold,
         quality=_quality(spec, result, decided),
         moments=None if decided.hidden else joint_moments(spec, result),
+        choice=choice_figures(spec, result, len(decided.hidden)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mpcseg.errors import AgreementError
+from mpcseg.study.cluster_range import clusters_in_words
 from mpcseg.study.spec import StudySpec
 
 
@@ -57,6 +58,7 @@ def _differences(spec: StudySpec, former: StudySpec) -> list[str]:
         ]
     if spec.l2_radius != former.l2_radius:
         differs.append("it has another radius")
-    if spec.n_clusters != former.n_clusters:
-        differs.append(f"it looks for {spec.n_clusters} segments, not {former.n_clusters}")
+    if spec.n_clusters not in former.cluster_numbers:
+        agreed = clusters_in_words(former.n_clusters)
+        differs.append(f"it looks for {clusters_in_words(spec.n_clusters)} segments, not {agreed}")
     return differs

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.choice import Choice
 from mpcseg.study.column_estimates import ColumnEstimates
 
 
@@ -20,12 +21,15 @@ class RoundRequest:
         kind: which sums are wanted.
         sign: degrees of the composite sign; empty for admission and moments.
         hyperplanes: shape (n_pairs, d + 1), to be encrypted; None for admission and moments.
+        n_clusters: k, where it is chosen in the study; 0 where the agreement fixes it, and for
+            admission and moments.
     """
 
     index: int
     kind: RoundKind
     sign: tuple[int, ...]
     hyperplanes: NDArray[np.float64] | None
+    n_clusters: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class RoundRecord:
 
     Attributes:
         index: as in the request.
-        kind: as in the request.
+        kind: as in the request; scout and appraisal rounds are of a sample of the blocks.
         sign: as in the request.
         shift: largest plain move of a centroid, in standard deviations; lloyd rounds only.
         n_records: records of all parties together, as the moments round has them (noised, if the
@@ -79,6 +83,7 @@ class StudyResult:
         converged: whether the centroids came to rest before the rounds ran out; in a noised study,
             whether the last move of each is no more than its noise.
         history: one record per round, admission, moments and profile included.
+        choice: how the number of clusters was chosen; None where it was agreed.
         columns: of the profile columns; None where none are agreed.
     """
 
@@ -97,4 +102,5 @@ class StudyResult:
     n_iter: int
     converged: bool
     history: tuple[RoundRecord, ...]
+    choice: Choice | None = None
     columns: ColumnEstimates | None = None

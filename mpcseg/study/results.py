@@ -17,14 +17,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
 from mpcseg.errors import AgreementError, ConfigError, SealError, SignatureError
 from mpcseg.privacy.release import significant
+from mpcseg.reference.rounds import SCOUT_KINDS, RoundKind
 from mpcseg.study.card import SIGNATURE_BYTES, verify_signature
+from mpcseg.study.choice_figures import choice_fits, longest_choice
 from mpcseg.study.column_shapes import columns_fit, longest_categories, longest_numeric
 from mpcseg.study.figures import (
     LARGEST_NOTES,
@@ -346,6 +348,7 @@ def _fits(spec: StudySpec, recipient: str, results: Results) -> bool:
         same &= numbers == tuple(range(1, len(numbers) + 1))
         same &= all(len(segment.features) == d for segment in report.segments)
         same &= columns_fit(spec, report)
+        same &= choice_fits(spec, report.choice)
         same &= report.moments is None or _has_shape(report.moments, d)
     if centroids is not None:
         same &= len(centroids.segments) == len(centroids.centers_scaled)
@@ -371,7 +374,7 @@ def _padded_bytes(spec: StudySpec, recipient: str, needed: int = 0) -> int:
 def _longest(spec: StudySpec, recipient: str) -> Results:
     """Results in which nothing is hidden and every number as wide as a number can be."""
     count, number = 2**53 - 1, -1.2345678901234567e-300
-    k, d = spec.n_clusters, spec.n_features
+    k, d = spec.most_clusters, spec.n_features
     feature = FeatureFigures(number, number, number, number, number, number, number)
     segment = SegmentFigures(count, count, count, number, number, (feature,) * d)
     notes = ("\0" * NOTE_CHARACTERS,) * LARGEST_NOTES  # six bytes each in JSON
@@ -383,11 +386,12 @@ def _longest(spec: StudySpec, recipient: str) -> Results:
         numeric_columns=longest_numeric(spec, k, number),
         categories=longest_categories(spec, k, count, number),
         fairness_threshold=spec.fairness.threshold,
+        choice=longest_choice(spec, count, number),
     )  # fmt: skip
     centroids = Centroids(
         (count,) * k, ((number,) * d,) * k, (number,) * d, spec.feature_names, count
     )
-    kinds = ("admission", "moments", "lloyd", "profile")
+    kinds = [k for k in get_args(RoundKind) if spec.scouting or k not in SCOUT_KINDS]
     spent = PrivacySpent(number, number, dict.fromkeys(kinds, number))
     empty = Results(
         spec.name, spec.digest, recipient, "2000-01-01T00:00:00Z", spec.feature_names,

@@ -5,6 +5,9 @@ one round at a time and is fed the decrypted sums of that round:
 
     admission  →  moments  →  lloyd (blunt sign)  →  lloyd (sharp sign)  →  profile
 
+Where the number of clusters is to be chosen, scout and appraisal rounds come after the moments
+(`mpcseg.study.scouting`), and the lloyd rounds start from what they found.
+
 1. The *admission* round shows, party by party, whether the ciphertexts keep to the agreed domain.
    If one party's do not, the study ends here.
 2. The *moments* round gives means and covariance; from them follow the feature weights 1/sd² and
@@ -33,7 +36,7 @@ from mpcseg.privacy.budget import NoisePlan
 from mpcseg.privacy.forecast import AVERAGED
 from mpcseg.reference.hyperplanes import hyperplanes
 from mpcseg.reference.moments import Moments
-from mpcseg.reference.rounds import RoundKind, sums_shape
+from mpcseg.reference.rounds import SCOUT_KINDS, RoundKind, sums_shape
 from mpcseg.reference.sign import sign_for
 from mpcseg.study.centroids import (
     emptiness_threshold,
@@ -50,9 +53,18 @@ from mpcseg.study.checks import (
     verify_features_vary,
     verify_possible_number,
 )
+from mpcseg.study.choice import Choice
 from mpcseg.study.column_estimates import ColumnEstimates, Sizes, estimate_columns
-from mpcseg.study.estimation import Means, Totals, noised_means, repaired_moments, shrinkage
+from mpcseg.study.estimation import (
+    Means,
+    Totals,
+    hides_small_clusters,
+    noised_means,
+    repaired_moments,
+    shrinkage,
+)
 from mpcseg.study.outcome import RoundRecord, RoundRequest, StudyResult
+from mpcseg.study.scouting import Scouting
 from mpcseg.study.segments import Centroids, Segments, segments_from_profile
 from mpcseg.study.start import following_centers, starting_centers
 
@@ -68,8 +80,6 @@ NARROW_DEVIATION = 0.02
 # In a noised study: rounds over which the final centroids are averaged, and how many of them come
 # after plain steps (docs/privacy.md).
 PLAIN_STEPS = 2
-# Twice a count's noise over the mean count from which on an empty cluster cannot be told.
-LARGEST_COUNT_NOISE = 0.1
 # A last move is at rest if its square is at most this many times the noise in the mean moved to; on
 # average, noise alone makes it twice that, for the mean moved from has as much.
 REST_IN_NOISE = 6.0
@@ -79,7 +89,7 @@ class Schedule:
     """Decides every round of a study; the key node feeds it sums and asks what comes next.
 
     Args:
-        n_clusters: k, at least 2.
+        n_clusters: k, at least 2; the largest, where the noise plan says how it is chosen.
         n_rounds: lloyd rounds at most, at least 1.
         feature_names: the agreed features in order; named in errors and notes.
         parties: blocks that each party uploaded (an upper bound will do), by name, in the order of
@@ -93,6 +103,7 @@ class Schedule:
         former: centroids that a former study has released, by number, shape (m, d) with
             1 <= m <= k: where this one starts. None for a study of its own.
         tolerance: largest move in standard deviations at which the rounds end.
+        smallest_segment: customers of a segment that may be shown; matters where k is chosen.
 
     Raises:
         ConfigError: for fewer than two clusters, no round, no feature, or a noise plan of another
@@ -115,6 +126,7 @@ class Schedule:
         noise: NoisePlan,
         former: NDArray[np.float64] | None = None,
         tolerance: float = TOLERANCE,
+        smallest_segment: int = 1,
     ) -> None:
         if n_clusters < 2:
             raise ConfigError(f"n_clusters is {n_clusters}", "Ask for two clusters or more.")
@@ -143,7 +155,9 @@ class Schedule:
         self._most_records = most_records
         self._n_rounds, self._tolerance, self._seed = n_rounds, tolerance, seed
         self._blunt, self._sharp = sign_for(blunt), sign_for(sharp)
-        self._noise = noise
+        self._noise, self._smallest_segment = noise, smallest_segment
+        self._scouting: Scouting | None = None
+        self._choice: Choice | None = None
         # Two fifths, measured on real tables: fewer blunt rounds cost key switches, more leave
         # the sharp rounds too few steps to settle.
         self._n_blunt = 0 if noise.is_noised else 2 * n_rounds // 5
@@ -174,8 +188,8 @@ class Schedule:
         """Take the decrypted sums of the current request and decide the next one.
 
         Args:
-            sums: admission: shape (n_parties, 3); moments: (1 + d + d(d + 1)/2,); lloyd:
-                (k, d + 1); profile: (k, 2d + 1 + c), c of profile columns.
+            sums: admission: shape (n_parties, 3); moments: (1 + d + d(d + 1)/2,); scout and lloyd:
+                (k, d + 1); appraisal: (k, 2d + 1); profile: (k, 2d + 1 + c), c of profile columns.
 
         Returns:
             What the round came to.
@@ -195,6 +209,8 @@ class Schedule:
             record = self._receive_admission(self._request, checked)
         elif self._request.kind == "moments":
             record = self._receive_moments(self._request, checked)
+        elif self._request.kind in SCOUT_KINDS:
+            record = self._receive_scout(self._request, checked)
         elif self._request.kind == "lloyd":
             record = self._receive_lloyd(self._request, checked)
         else:
@@ -213,11 +229,11 @@ class Schedule:
 
     def _stds(self, request: RoundRequest) -> NDArray[np.float64]:
         """Standard deviations of the noise in the sums of a request, in their shape."""
-        return self._noise.effective_stds(request.kind, request.sign)
+        return self._noise.effective_stds(request.kind, request.sign, request.n_clusters)
 
     def _verified(self, request: RoundRequest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of a request if records in the domain can have them."""
-        k, d = self._k, self._d
+        k, d = request.n_clusters or self._k, self._d
         wanted = sums_shape(request.kind, k, d, len(self._parties), self._noise.columns)
         if sums.shape != wanted:
             raise ProtocolError(
@@ -276,15 +292,38 @@ class Schedule:
         order = [*range(1, self._d + 1), 0]
         self._totals = Totals(sums[order], stds[order])
         self._count_std = float(stds[0])
-        start = self._starting_centers(moments)
-        self._start, moved = separate(start, self._weights)
-        notes += [f"starting centroid {b} coincided with another and was set apart" for b in moved]
-        self._centers = self._last_means = self._start
-        self._center_stds = np.zeros_like(self._start)
+        if self._noise.scouting:
+            self._scouting = Scouting(self._noise.scouting, moments, self._seed)
+        else:
+            notes += self._start_from(self._starting_centers(moments))
         record = RoundRecord(
             request.index, request.kind, request.sign, None, n_records, None, tuple(notes)
         )
-        self._open("lloyd", record)
+        self._open("scout" if self._scouting else "lloyd", record)
+        return record
+
+    def _start_from(self, centers: NDArray[np.float64]) -> list[str]:
+        """Begin the lloyd rounds at some centroids; returns notes."""
+        self._start, moved = separate(centers, self._weights)
+        self._k = len(self._start)
+        self._centers = self._last_means = self._start
+        self._center_stds = np.zeros_like(self._start)
+        return [f"starting centroid {b} coincided with another and was set apart" for b in moved]
+
+    def _receive_scout(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
+        scouting, notes = self._scouting, []
+        if scouting is None:
+            raise ProtocolError("a scout round came in, and the agreement fixes the clusters")
+        error = sign_for(request.sign).error
+        sizes = scouting.receive(sums, self._stds(request), error)
+        is_last = scouting.step() is None
+        if is_last:
+            self._choice = scouting.choice(self._smallest_segment)
+            notes = self._start_from(self._choice.chosen.centers)
+        record = RoundRecord(
+            request.index, request.kind, request.sign, None, self._n_records, sizes, tuple(notes)
+        )
+        self._open("lloyd" if is_last else "scout", record)
         return record
 
     def _starting_centers(self, moments: Moments) -> NDArray[np.float64]:
@@ -389,6 +428,11 @@ class Schedule:
                 notes.append(f"cluster {a} was empty and was reseeded by splitting {largest}")
 
     @property
+    def _chosen(self) -> int:
+        """Clusters of the lloyd and profile rounds, where they were chosen; else 0."""
+        return self._k if self._choice else 0
+
+    @property
     def _is_averaging(self) -> bool:
         """Whether the centroids of this round go into the final ones of a noised study."""
         return self._noise.is_noised and self._made > self._n_rounds - AVERAGED
@@ -396,8 +440,9 @@ class Schedule:
     @property
     def _hides_small_clusters(self) -> bool:
         """Whether noise is so large that an empty cluster cannot be told from a small one."""
-        std = float(self._noise.effective_stds("lloyd", self._sharp.degrees)[0, -1])
-        return 2 * std > LARGEST_COUNT_NOISE * self._n_records / self._k
+        stds = self._noise.effective_stds("lloyd", self._sharp.degrees, self._chosen)
+        std = float(stds[0, -1])
+        return hides_small_clusters(std, self._n_records, self._k)
 
     def _receive_profile(self, request: RoundRequest, sums: NDArray[np.float64]) -> RoundRecord:
         moments, stds, first = self._moments, self._stds(request), 2 * self._d + 1
@@ -430,6 +475,7 @@ class Schedule:
             n_iter=self._made,
             converged=self._converged,
             history=tuple(self._history),
+            choice=self._choice,
             columns=self._columns(found, sums[:, first:], stds[:, first:]),
         )
         return record
@@ -454,7 +500,11 @@ class Schedule:
             self._request = None
         elif following == "moments":
             self._request = RoundRequest(index, following, (), None)
+        elif self._scouting and (step := self._scouting.step()):
+            planes = hyperplanes(step.centers, self._weights, self._noise.radius)
+            degrees = self._noise.scout_sign(step.kind)
+            self._request = RoundRequest(index, step.kind, degrees, planes, step.n_clusters)
         else:
             sign = self._sharp if following == "profile" else self._sign
             planes = hyperplanes(self._centers, self._weights, self._noise.radius)
-            self._request = RoundRequest(index, following, sign.degrees, planes)
+            self._request = RoundRequest(index, following, sign.degrees, planes, self._chosen)

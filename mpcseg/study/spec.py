@@ -24,7 +24,9 @@ from pydantic import (
 )
 
 from mpcseg.reference.columns import ColumnLayout
+from mpcseg.reference.rounds import ScoutTerms
 from mpcseg.study.card import FROZEN, Line, NodeName, Paragraph, PublicCard
+from mpcseg.study.cluster_range import NumberOfClusters
 from mpcseg.study.features import FeatureName, FeatureSpec
 from mpcseg.study.profile_columns import (
     PARTY_COLUMN,
@@ -96,7 +98,7 @@ class StudySpec(BaseModel):
         name: the study's name.
         purpose: what the segments are for.
         legal_basis: why the records may be used for it.
-        n_clusters: how many segments to look for, at least 2.
+        n_clusters: how many segments to look for, at least 2; or a range to choose from.
         n_rounds: how many Lloyd rounds at most; they stop earlier once the centroids stand still.
         features: what is clustered on, in this order everywhere.
         radius: records are clipped to this L2 norm in scaled space; None for sqrt(d), which clips
@@ -123,7 +125,7 @@ class StudySpec(BaseModel):
     name: NodeName
     purpose: Paragraph
     legal_basis: Paragraph
-    n_clusters: int = Field(ge=2, le=1000)
+    n_clusters: NumberOfClusters
     n_rounds: int = Field(ge=1, le=1000)
     features: tuple[FeatureSpec, ...] = Field(min_length=1, max_length=1000)
     radius: float | None = Field(default=None, gt=0)
@@ -145,13 +147,14 @@ class StudySpec(BaseModel):
     # No term of the study, and not part of its digest: renewals come later, and change no term.
     _versions: tuple[Version, ...] = PrivateAttr(default=())
 
-    @model_validator(mode="before")
-    @classmethod
-    def _names_what_is_not_computed_yet(cls, data: Any) -> Any:
-        is_mapping = isinstance(data, Mapping)
-        if is_mapping and isinstance(data.get("n_clusters"), str | list | tuple | Mapping):
-            raise ValueError("n_clusters: a range is not computed by this version; give one number")
-        return data
+    @model_validator(mode="after")
+    def _follows_with_a_number(self) -> Self:
+        if self.former is not None and self.scouting is not None:
+            raise ValueError(
+                "n_clusters: a study that follows a former one has as many segments as were found, "
+                "and chooses none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _roles_go_together(self) -> Self:
@@ -261,6 +264,22 @@ class StudySpec(BaseModel):
     def compute_receives(self) -> bool:
         """Whether the organisation of the compute node receives results."""
         return self.compute.name in self.recipients
+
+    @property
+    def scouting(self) -> ScoutTerms | None:
+        """How the number of segments is chosen; None where it is agreed."""
+        return None if isinstance(self.n_clusters, int) else self.n_clusters.terms
+
+    @property
+    def cluster_numbers(self) -> tuple[int, ...]:
+        """How many segments there can be, ascending; one number where it is agreed."""
+        chosen = self.n_clusters
+        return (chosen,) if isinstance(chosen, int) else chosen.terms.candidates
+
+    @property
+    def most_clusters(self) -> int:
+        """How many segments there are, or at most."""
+        return self.cluster_numbers[-1]
 
     @property
     def n_features(self) -> int:

@@ -34,7 +34,12 @@ _SMALLEST_SHAPE = 1e-3
 
 
 def starting_centers(
-    moments: Moments, n_clusters: int, rng: np.random.Generator
+    moments: Moments,
+    n_clusters: int,
+    rng: np.random.Generator,
+    *,
+    n_points: int = N_POINTS,
+    n_starts: int = N_STARTS,
 ) -> NDArray[np.float64]:
     """Choose starting centroids; the key node runs this once, after the moments round.
 
@@ -42,13 +47,27 @@ def starting_centers(
         moments: joint moments in scaled space; every variance positive.
         n_clusters: number of centroids wanted, k.
         rng: not secret; the same generator state gives the same centroids.
+        n_points: that are drawn and clustered.
+        n_starts: runs of ordinary K-means, of which the best counts.
 
     Returns:
         Shape (k, d), inside [-1, 1]^d. Two centroids may coincide if the moments describe fewer
         than k different points.
     """
-    points = sample_from_moments(moments, N_POINTS, rng)
-    return _best_kmeans(points, n_clusters, 1 / np.diag(moments.covariance), rng)
+    points = sample_from_moments(moments, n_points, rng)
+    return _best_kmeans(points, n_clusters, 1 / np.diag(moments.covariance), rng, n_starts)
+
+
+def scattered_centers(
+    moments: Moments, n_clusters: int, rng: np.random.Generator, n_points: int
+) -> NDArray[np.float64]:
+    """Starting centroids that are far apart and no better than that: a start unlike the others.
+
+    Args and result as of `starting_centers`.
+    """
+    points = sample_from_moments(moments, n_points, rng)
+    chosen = _spread_out(points, n_clusters, 1 / np.diag(moments.covariance), rng)
+    return np.asarray(np.clip(chosen, -1.0, 1.0), dtype=np.float64)
 
 
 def following_centers(
@@ -145,10 +164,11 @@ def _best_kmeans(
     n_clusters: int,
     feature_weights: NDArray[np.float64],
     rng: np.random.Generator,
+    n_starts: int,
 ) -> NDArray[np.float64]:
     """Centres of the best of several runs of ordinary K-means on drawn points."""
     best, least = points[:n_clusters], np.inf
-    for _ in range(N_STARTS):
+    for _ in range(n_starts):
         seeded = _spread_out(points, n_clusters, feature_weights, rng)
         centers, _ = lloyd(points, seeded, _ROUNDS, feature_weights)
         reached = inertia(points, centers, feature_weights)

@@ -148,7 +148,7 @@ def _round(
         name for name in keys if name.kind is BlobKind.HYPERPLANE and name.round == index
     )
     return ComputedRound(
-        order=RoundOrder(opened.kind, index, opened.sign),
+        order=RoundOrder(opened.kind, index, opened.sign, opened.n_clusters),
         hyperplanes=tuple(keys[name] for name in planes),
         seed_commitment=evaluated.seed_commitment,
         manifest_sha256=evaluated.manifest,

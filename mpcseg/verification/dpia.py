@@ -17,6 +17,7 @@ from mpcseg.report.table import plain
 from mpcseg.report.terms import exact, received, roles
 from mpcseg.study.agreement import Agreement
 from mpcseg.study.card import spoken
+from mpcseg.study.cluster_range import clusters_in_words
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.dpia_measures import measures
 from mpcseg.verification.dpia_people import necessity, questions, sign_off
@@ -113,7 +114,7 @@ def _study(agreement: Agreement, plan: StudyPlan) -> Iterator[tuple[str, str]]:
     yield (
         "what is computed",
         (
-            f"{spec.n_clusters:,} common segments of customers by K-means in "
+            f"{clusters_in_words(spec.n_clusters)} common segments of customers by K-means in "
             f"{exact(spec.n_rounds)} rounds at most, on encrypted records"
         ),
     )
@@ -219,6 +220,16 @@ def _decrypted(spec: StudySpec, plan: StudyPlan) -> Iterator[tuple[str, str, str
         ("lloyd: sums and size of each segment", "lloyd", spec.n_rounds, sharp),
         ("profile: sums, sizes and squares of the final segments", "profile", 1, sharp),
     )
+    scouts: tuple[tuple[str, RoundKind], ...] = (
+        ("scout: sums and size of segments, for each number of them", "scout"),
+        ("appraisal: with squares, to choose a number of segments", "appraisal"),
+    )
+    for what, kind in scouts:
+        sizes = [scout.n_sums(kind) for of, _, scout in plan.circuit.scouts if of == kind]
+        if sizes:
+            span = f"{min(sizes):,} to {max(sizes):,}"
+            deviation = _deviation(plan, kind, plan.noise.scout_sign(kind))
+            yield what, f"{len(sizes):,}", span, f"{sum(sizes):,}", deviation
     for what, kind, times, sign in rounds:
         each = plan.circuit.n_sums(kind)
         yield what, f"{times:,}", f"{each:,}", f"{times * each:,}", _deviation(plan, kind, sign)

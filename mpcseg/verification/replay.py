@@ -240,7 +240,8 @@ class _Replayer:
             # Releases are replayed without their noise, which is what they differ by then.
             secrets = RoundSecrets(bytes(SEED_BYTES), ())
             radius = self._plan.noise.radius
-            work = round_work(done.order, spec.n_clusters, uploads, radius, secrets)
+            k = done.order.n_clusters or spec.most_clusters
+            work = round_work(done.order, k, uploads, radius, secrets)
             self._evidence.verify_round(done, work)  # 1.
             work = replace(work, seed=self._evidence.verified_seed(done))  # 2.
             digests = self._evidence.verified_partials(done, work)  # 3.
@@ -288,7 +289,7 @@ class _Replayer:
         return draws
 
     def _stds(self, one: _Round) -> NDArray[np.float64]:
-        return self._plan.noise.stds(one.work.kind, one.work.sign)
+        return self._plan.noise.stds(one.work.kind, one.work.sign, one.done.order.n_clusters)
 
     def _with_hyperplanes(self, one: _Round) -> RoundWork:
         key = Roster(self._spec).key

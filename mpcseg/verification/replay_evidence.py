@@ -26,6 +26,7 @@ from mpcseg.nodes.planning import StudyPlan
 from mpcseg.nodes.roles import Caller
 from mpcseg.nodes.study_rules import block_names
 from mpcseg.nodes.transport import Roster
+from mpcseg.reference.hyperplanes import cluster_pairs
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.computed import ComputedRound, ComputedStudy
 from mpcseg.wire.blobs import chunks_of_file
@@ -53,7 +54,7 @@ class StorageEvidence:
         self._files = files
         self._parameters = plan.circuit.parameters
         self._checks = BlobChecks(
-            self._parameters, spec.n_clusters, spec.n_features, spec.column_layout
+            self._parameters, spec.most_clusters, spec.n_features, spec.column_layout
         )
         self._roster = Roster(spec)
 
@@ -104,7 +105,7 @@ class StorageEvidence:
             EvidenceError: a file is missing, of another size, or not what the log says.
         """
         sign, index = done.order.sign, done.order.index
-        n_pairs = self._spec.n_clusters * (self._spec.n_clusters - 1) // 2
+        n_pairs = len(cluster_pairs(work.n_clusters))
         planes = [
             BlobName(BlobKind.HYPERPLANE, index, pair, part)
             for pair in range(n_pairs if done.order.takes_hyperplanes else 0)
@@ -121,7 +122,8 @@ class StorageEvidence:
                     f"round {index}: the log has other {what} than this round must have"
                 )
         for header in done.hyperplanes:
-            self._verify_blob(self._files.path(self._roster.key, header.name), header, sign)
+            path = self._files.path(self._roster.key, header.name)
+            self._verify_blob(path, header, sign, work.n_clusters)
         for header in done.releases:
             self._verify_blob(self._files.release_path(header.name), header)
 
@@ -173,12 +175,14 @@ class StorageEvidence:
                 raise EvidenceError(f"{place} is not what its manifest says", _COPY)
         return digests
 
-    def _verify_blob(self, path: Path, header: BlobHeader, sign: tuple[int, ...] = ()) -> None:
+    def _verify_blob(
+        self, path: Path, header: BlobHeader, sign: tuple[int, ...] = (), n_clusters: int = 0
+    ) -> None:
         try:
-            self._checks.verify_length(header, sign)
+            self._checks.verify_length(header, sign, n_clusters)
         except BlobError as error:
             raise EvidenceError(error.message, error.hint) from None
-        if header.length > self._checks.limit(header.name, sign):
+        if header.length > self._checks.limit(header.name, sign, n_clusters):
             raise EvidenceError(f"{header.name} is longer in the log than such a blob can be")
         what = f"{header.name} of {path.parent.name}"
         _verify_size(path, what, exactly=header.length)

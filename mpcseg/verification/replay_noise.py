@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from mpcseg.errors import ReplayError
-from mpcseg.reference.rounds import ADMISSION_RULES, RoundKind
+from mpcseg.reference.rounds import ADMISSION_RULES, SCOUT_KINDS, RoundKind
 
 Array = NDArray[np.float64]
 
@@ -222,11 +222,16 @@ def _parts(rounds: Sequence[RoundDraws]) -> Iterator[tuple[str, Array]]:
         (("admission",), "party {} in admission", "the rule of {} in admission"),
         (("lloyd",), "cluster {} in Lloyd rounds", ""),
         (("lloyd", "profile"), "cluster {} in all rounds", "column {} of all clusters"),
+        (SCOUT_KINDS, "cluster {} in scout rounds", "column {} of all clusters in scout rounds"),
     ):
         tables = [_deviations(one) for one in rounds if one.kind in kinds]
         if not tables:
             continue
-        named = [(row.format(i), [table[i] for table in tables]) for i in range(len(tables[0]))]
+        # Scout rounds have more clusters from one number that is tried out to the next.
+        named = [
+            (row.format(i), [table[i] for table in tables if i < len(table)])
+            for i in range(max(map(len, tables)))
+        ]
         # A profile's first columns are those of a Lloyd round: sums of features, then sizes.
         for j in range(min(table.shape[1] for table in tables)) if column else ():
             name = column.format(ADMISSION_RULES[j] if kinds == ("admission",) else j)

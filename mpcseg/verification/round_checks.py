@@ -25,7 +25,7 @@ from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import AuditError
 from mpcseg.nodes.planning import study_plan
 from mpcseg.privacy.budget import NoisePlan
-from mpcseg.reference.rounds import RoundKind, sums_shape
+from mpcseg.reference.rounds import SCOUT_KINDS, sums_shape
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.evidence import (
     Evidence,
@@ -68,7 +68,7 @@ def releases_are_the_rounds(evidence: Evidence) -> str:
                 raise AuditError(f"round {evaluated.round} was computed and never asked for")
             _verify_committed_first(run, evaluated.round)
             of_round = [r for r in released if r.round == evaluated.round]
-            _verify_releases(of_round, _n_sums(spec, round_.kind), evaluated.round, length)
+            _verify_releases(of_round, _n_sums(spec, round_), evaluated.round, length)
         evaluated_rounds = {e.round for e in records_of(run, RoundEvaluated)}
         if {r.round for r in released} != evaluated_rounds:
             raise AuditError("the compute node released sums of a round that it did not commit to")
@@ -97,7 +97,7 @@ def nothing_else_decrypted(evidence: Evidence) -> str:
             if index not in opened:
                 raise AuditError(f"a value of round {index} was decrypted; nobody opened it")
             of_round = [d for d in decrypted if d.round == index]
-            _verify_releases(of_round, _n_sums(spec, opened[index].kind), index, length)
+            _verify_releases(of_round, _n_sums(spec, opened[index]), index, length)
             if any(d.own_noise != _has_own_noise(plan.noise, opened[index]) for d in of_round):
                 raise AuditError(f"round {index}: the key node's own noise is not as agreed")
         for one in decrypted:
@@ -144,8 +144,12 @@ def _verify_order(
     rounds: Sequence[RoundOpened], spec: StudySpec, signs: tuple[tuple[int, ...], ...]
 ) -> None:
     order = ["admission", "moments", "lloyd", "profile"]
-    places = [order.index(round_.kind) for round_ in rounds]
-    counts = Counter(round_.kind for round_ in rounds)
+    _verify_scouting(rounds[2:], spec, signs)
+    n_scouts = len(spec.scouting.sequence) if spec.scouting else 0
+    first = rounds[:2]
+    main = [*first, *rounds[2 + n_scouts :]]
+    places = [order.index(round_.kind) for round_ in main]
+    counts = Counter(round_.kind for round_ in main)
     is_in_order = places == sorted(places) and [r.round for r in rounds] == [*range(len(rounds))]
     if not is_in_order or (places and places[:2] != [0, 1][: len(places)]):
         raise AuditError("rounds were not run in the agreed order")
@@ -153,9 +157,28 @@ def _verify_order(
         counts[kind] > 1 for kind in counts if kind != "lloyd"
     ):
         raise AuditError(f"{counts['lloyd']} lloyd rounds were run; {spec.n_rounds} are agreed")
-    for round_ in rounds:
+    for round_ in main:
         if round_.sign not in (signs if round_.kind in ("lloyd", "profile") else ((),)):
             raise AuditError(f"round {round_.round} used a sign polynomial that was not planned")
+
+
+def _verify_scouting(
+    rounds: Sequence[RoundOpened], spec: StudySpec, signs: tuple[tuple[int, ...], ...]
+) -> None:
+    """Numbers of clusters are tried out as agreed, and one of them is used from then on."""
+    sequence = spec.scouting.sequence if spec.scouting else ()
+    numbers = spec.cluster_numbers if spec.scouting else (0,)
+    for round_, (kind, k) in zip(rounds, sequence, strict=False):
+        agreed = (kind, k, signs[kind == "appraisal"])
+        if (round_.kind, round_.n_clusters, round_.sign) != agreed:
+            raise AuditError(f"round {round_.round} does not try out what was agreed")
+    rest = rounds[len(sequence) :]
+    if any(round_.kind in SCOUT_KINDS for round_ in rest):
+        raise AuditError("more numbers of clusters were tried out than agreed")
+    if len({round_.n_clusters for round_ in rest}) > 1 or any(
+        round_.n_clusters not in numbers for round_ in rest
+    ):
+        raise AuditError("rounds were run with a number of clusters that was not agreed")
 
 
 def _verify_releases(found: Sequence[Blob], n_sums: int, index: int, length: int) -> None:
@@ -202,9 +225,10 @@ def _verify_committed_first(run: Sequence[Entry], index: int) -> None:
 
 
 def _has_own_noise(noise: NoisePlan, round_: RoundOpened) -> bool:
-    return bool(noise.own_draw and noise.stds(round_.kind, round_.sign).any())
+    stds = noise.stds(round_.kind, round_.sign, round_.n_clusters)
+    return bool(noise.own_draw and stds.any())
 
 
-def _n_sums(spec: StudySpec, kind: RoundKind) -> int:
-    n_parties, columns = len(spec.parties), spec.column_layout
-    return math.prod(sums_shape(kind, spec.n_clusters, spec.n_features, n_parties, columns))
+def _n_sums(spec: StudySpec, round_: RoundOpened) -> int:
+    k, n_parties = round_.n_clusters or spec.most_clusters, len(spec.parties)
+    return math.prod(sums_shape(round_.kind, k, spec.n_features, n_parties, spec.column_layout))

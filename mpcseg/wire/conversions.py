@@ -42,6 +42,8 @@ _ROUNDS: dict[RoundKind, round_pb2.RoundKind] = {
     "moments": round_pb2.ROUND_KIND_MOMENTS,
     "lloyd": round_pb2.ROUND_KIND_LLOYD,
     "profile": round_pb2.ROUND_KIND_PROFILE,
+    "scout": round_pb2.ROUND_KIND_SCOUT,
+    "appraisal": round_pb2.ROUND_KIND_APPRAISAL,
 }
 _ROUNDS_BACK = {int(number): kind for kind, number in _ROUNDS.items()}
 
@@ -93,7 +95,7 @@ def chunk_from_wire(message: blob_pb2.UploadRequest | blob_pb2.DownloadReply) ->
 
 
 def round_kind_to_wire(kind: RoundKind) -> round_pb2.RoundKind:
-    """Return the number of a kind of round ("admission", "moments", "lloyd", "profile")."""
+    """Return the number of a kind of round ("admission", "moments", "lloyd", …)."""
     return _ROUNDS[kind]
 
 

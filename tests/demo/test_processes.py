@@ -69,6 +69,7 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
         segments_csv=tmp_path / "out" / "segments.csv",
         segments_json=tmp_path / "out" / "segments.json",
         outcome=tmp_path / "out" / "outcome.json",
+        report=tmp_path / "out" / "report",
     )  # fmt: skip
     with (tmp_path / "screen.txt").open("w") as file:
         run_demo(options, Console(file=file, width=120))
@@ -94,6 +95,12 @@ def test_a_study_runs_from_a_table_to_its_results(tmp_path: Path, table: Path) -
     assert outcome["bytes"]["compute_to_key"] > 0
     assert all(50 < value < 8000 for value in outcome["peak_rss_mb"].values())
     assert len((tmp_path / "out" / "segments.csv").read_text().splitlines()) == 3
+    report = tmp_path / "out" / "report"
+    assert {path.suffix for path in report.iterdir()} == {".html", ".pdf", ".xlsx", ".json", ""}
+    assert (report / "tables" / "segments.csv").read_text().count("\n") == 3
+    logs = (report / "tables" / "checkpoints.csv").read_text()
+    assert "hub,compute," in logs
+    assert "party-1,party," in logs
     screen = (tmp_path / "screen.txt").read_text()
     for passage in ("What each node held and saw", "profile", "best of ten", "segment 2"):
         assert passage in screen

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcseg/v1/round.proto\x12\tmpcseg.v1\"k\n\x12PublishKeysRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12.\n\x0b\x61ttestation\x18\x03 \x01(\x0b\x32\x19.mpcseg.v1.KeyAttestation\">\n\x0eKeyAttestation\x12\x19\n\x11public_key_sha256\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"(\n\x10PublishKeysReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\"a\n\rCommitRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08n_blocks\x18\x03 \x01(\r\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\"#\n\x0b\x43ommitReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\"\x82\x01\n\x10OpenRoundRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.mpcseg.v1.RoundKind\x12\r\n\x05index\x18\x04 \x01(\r\x12\x14\n\x0csign_degrees\x18\x05 \x03(\r\"&\n\x0eOpenRoundReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t*\x87\x01\n\tRoundKind\x12\x1a\n\x16ROUND_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12ROUND_KIND_MOMENTS\x10\x01\x12\x14\n\x10ROUND_KIND_LLOYD\x10\x02\x12\x16\n\x12ROUND_KIND_PROFILE\x10\x03\x12\x18\n\x14ROUND_KIND_ADMISSION\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcseg/v1/round.proto\x12\tmpcseg.v1\"k\n\x12PublishKeysRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12.\n\x0b\x61ttestation\x18\x03 \x01(\x0b\x32\x19.mpcseg.v1.KeyAttestation\">\n\x0eKeyAttestation\x12\x19\n\x11public_key_sha256\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"(\n\x10PublishKeysReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\"a\n\rCommitRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08n_blocks\x18\x03 \x01(\r\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\"#\n\x0b\x43ommitReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\"\x96\x01\n\x10OpenRoundRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.mpcseg.v1.RoundKind\x12\r\n\x05index\x18\x04 \x01(\r\x12\x14\n\x0csign_degrees\x18\x05 \x03(\r\x12\x12\n\nn_clusters\x18\x06 \x01(\r\"&\n\x0eOpenRoundReply\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\t*\xb7\x01\n\tRoundKind\x12\x1a\n\x16ROUND_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12ROUND_KIND_MOMENTS\x10\x01\x12\x14\n\x10ROUND_KIND_LLOYD\x10\x02\x12\x16\n\x12ROUND_KIND_PROFILE\x10\x03\x12\x18\n\x14ROUND_KIND_ADMISSION\x10\x04\x12\x14\n\x10ROUND_KIND_SCOUT\x10\x05\x12\x18\n\x14ROUND_KIND_APPRAISAL\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcseg.v1.round_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROUNDKIND']._serialized_start=561
-  _globals['_ROUNDKIND']._serialized_end=696
+  _globals['_ROUNDKIND']._serialized_start=581
+  _globals['_ROUNDKIND']._serialized_end=764
   _globals['_PUBLISHKEYSREQUEST']._serialized_start=36
   _globals['_PUBLISHKEYSREQUEST']._serialized_end=143
   _globals['_KEYATTESTATION']._serialized_start=145
@@ -44,7 +44,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMITREPLY']._serialized_start=350
   _globals['_COMMITREPLY']._serialized_end=385
   _globals['_OPENROUNDREQUEST']._serialized_start=388
-  _globals['_OPENROUNDREQUEST']._serialized_end=518
-  _globals['_OPENROUNDREPLY']._serialized_start=520
-  _globals['_OPENROUNDREPLY']._serialized_end=558
+  _globals['_OPENROUNDREQUEST']._serialized_end=538
+  _globals['_OPENROUNDREPLY']._serialized_start=540
+  _globals['_OPENROUNDREPLY']._serialized_end=578
 # @@protoc_insertion_point(module_scope)

@@ -14,11 +14,15 @@ class RoundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUND_KIND_LLOYD: _ClassVar[RoundKind]
     ROUND_KIND_PROFILE: _ClassVar[RoundKind]
     ROUND_KIND_ADMISSION: _ClassVar[RoundKind]
+    ROUND_KIND_SCOUT: _ClassVar[RoundKind]
+    ROUND_KIND_APPRAISAL: _ClassVar[RoundKind]
 ROUND_KIND_UNSPECIFIED: RoundKind
 ROUND_KIND_MOMENTS: RoundKind
 ROUND_KIND_LLOYD: RoundKind
 ROUND_KIND_PROFILE: RoundKind
 ROUND_KIND_ADMISSION: RoundKind
+ROUND_KIND_SCOUT: RoundKind
+ROUND_KIND_APPRAISAL: RoundKind
 
 class PublishKeysRequest(_message.Message):
     __slots__ = ("study_digest", "session", "attestation")
@@ -63,18 +67,20 @@ class CommitReply(_message.Message):
     def __init__(self, study_digest: _Optional[str] = ...) -> None: ...
 
 class OpenRoundRequest(_message.Message):
-    __slots__ = ("study_digest", "session", "kind", "index", "sign_degrees")
+    __slots__ = ("study_digest", "session", "kind", "index", "sign_degrees", "n_clusters")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     SIGN_DEGREES_FIELD_NUMBER: _ClassVar[int]
+    N_CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     study_digest: str
     session: str
     kind: RoundKind
     index: int
     sign_degrees: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ..., kind: _Optional[_Union[RoundKind, str]] = ..., index: _Optional[int] = ..., sign_degrees: _Optional[_Iterable[int]] = ...) -> None: ...
+    n_clusters: int
+    def __init__(self, study_digest: _Optional[str] = ..., session: _Optional[str] = ..., kind: _Optional[_Union[RoundKind, str]] = ..., index: _Optional[int] = ..., sign_degrees: _Optional[_Iterable[int]] = ..., n_clusters: _Optional[int] = ...) -> None: ...
 
 class OpenRoundReply(_message.Message):
     __slots__ = ("study_digest",)

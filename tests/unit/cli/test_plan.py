@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from mpcseg.ckks.capacity import needs, study_seconds
 from mpcseg.ckks.planner import plan_study
 from mpcseg.cli.app import app
+from mpcseg.cli.clusters import parse_clusters
 from mpcseg.errors import ConfigError, MpcsegError, PlanError
 from mpcseg.privacy.budget import NoisePlan, noise_plan
 from mpcseg.privacy.forecast import TYPICAL_DEVIATION, Forecast, records_needed
+from mpcseg.reference.rounds import ScoutTerms
 from mpcseg.report.table import plain
 from mpcseg.study.agreement import freeze, write_agreement
 from tests.organisations import signed, study_spec
@@ -36,6 +38,29 @@ def test_a_plan_shows_set_cost_and_precision() -> None:
     assert f"{plan.decrypted_values} sums" in text
     assert f"{plan.key_switches_per_pair} key switches" in text
     assert f"{plan.precision()[-1].bits:.1f}" in text
+
+
+def test_a_plan_of_a_range_shows_what_choosing_costs() -> None:
+    options = ("--features", "2", "--rounds", "8", "--records", "90000,90000")
+    text = " ".join(shown("--clusters", "2-4", *options).split())
+    plan = plan_study(
+        n_clusters=4, n_features=2, n_rounds=8, records_per_party=(90000, 90000),
+        scouting=ScoutTerms((2, 3, 4), 2, 2),
+    )  # fmt: skip
+    assert "choose from 2 to 4 clusters, 18 short rounds come first, on 4 of 22 blocks" in text
+    assert f"{plain(plan.scout_seconds())} s of one core" in text
+    fixed = plan_study(n_clusters=4, n_features=2, n_rounds=8, records_per_party=(90000, 90000))
+    assert plan.decrypted_values - fixed.decrypted_values == 2 * (2 * 27 + 45)
+    assert plan.digest != fixed.digest
+    (of_range, of_fixed) = (needs(one, workers=1) for one in (plan, fixed))
+    assert of_range[1].seconds == pytest.approx(of_fixed[1].seconds + plan.scout_seconds())
+    assert all(a.sent > b.sent for a, b in zip(of_range[1:], of_fixed[1:], strict=True))
+
+
+@pytest.mark.parametrize("clusters", ["3-", "x", "2-3-4", "4-3", "2-30", "-3"])
+def test_clusters_that_are_no_number_and_no_range_are_refused(clusters: str) -> None:
+    with pytest.raises(ConfigError, match="--clusters"):
+        parse_clusters(clusters)
 
 
 def test_a_plan_shows_what_each_node_needs() -> None:

@@ -85,6 +85,17 @@ def test_a_configuration_is_the_template_with_its_comments_and_fits_the_node(
         assert settings.address == "hub.example.org:7443"
 
 
+def test_the_key_node_of_a_follow_up_is_told_of_the_files_that_it_starts_from(
+    tmp_path: Path,
+) -> None:
+    spec = study_spec(former="ab" * 32)
+    (tmp_path / "key.toml").write_text(configuration("key", spec, HUB))
+    config = load_config(KeyConfig, tmp_path / "key.toml", {})
+    assert config.former_study == tmp_path / "former.agreement"
+    assert config.former_results == tmp_path / "former.sealed"
+    assert "former" not in configuration("party", spec, HUB)
+
+
 def test_templates_are_those_of_parties_and_deploy() -> None:
     """The same files, so that they cannot drift."""
     for role in MODELS:

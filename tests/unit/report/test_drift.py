@@ -272,7 +272,7 @@ def test_the_command_is_for_people_and_for_schedulers(files: list[str], tmp_path
     labels[0].write_text("id,segment,distance\n007,1,0.5\nb,2,0.5\nc,2,1\n")
     labels[1].write_text("id,segment,distance\n007,3,0.5\nb,1,0.5\nd,2,1\n")
     folder = tmp_path / "drift"
-    more = ["--formats", "html,csv", "--output", folder, "--labels", *labels]
+    more = ["--format", "html,csv", "--output", folder, "--labels", *labels]
     output, error = ended(*files, *more)
     assert type(error) is DriftError
     assert error.exit_status == 80
@@ -291,7 +291,7 @@ def test_the_command_is_for_people_and_for_schedulers(files: list[str], tmp_path
 def test_the_segment_report_says_what_has_changed(files: list[str], tmp_path: Path) -> None:
     where = {"--former-study": files[4], "--former-results": tmp_path / "former" / "results.json"}
     arguments = ["report", files[6], "--results", tmp_path / "new" / "results.json"]
-    arguments += ["--formats", "html,csv", "--output", tmp_path / "report"]
+    arguments += ["--format", "html,csv", "--output", tmp_path / "report"]
     output, error = ended(*arguments, *(part for pair in where.items() for part in pair))
     assert error is None, output
     assert "What has changed since spring" in (tmp_path / "report" / "report.html").read_text()

@@ -7,6 +7,7 @@ import numpy as np
 from mpcseg.privacy.budget import NoisePlan, no_noise_plan, noise_plan
 from mpcseg.reference.lloyd import profile_sums, soft_weights, weighted_sums
 from mpcseg.reference.moments import moment_sums
+from mpcseg.reference.rounds import ScoutTerms
 from mpcseg.reference.sign import sign_for
 from mpcseg.study.schedule import RoundRequest, Schedule, StudyResult
 
@@ -24,6 +25,7 @@ def plan_for(
     own_draw: bool = False,
     blunt: tuple[int, ...] = BLUNT,
     sharp: tuple[int, ...] = SHARP,
+    scouting: ScoutTerms | None = None,
 ) -> NoisePlan:
     """The noise plan of such a study at delta = 1e-6; without an epsilon, that of no noise."""
     shape = {
@@ -34,9 +36,17 @@ def plan_for(
     }
     radius = float(np.sqrt(n_features))
     if epsilon is None:
-        return no_noise_plan(**shape, radius=radius, signs=(blunt, sharp), own_draw=own_draw)
+        return no_noise_plan(
+            **shape, radius=radius, signs=(blunt, sharp), own_draw=own_draw, scouting=scouting
+        )
     return noise_plan(
-        **shape, epsilon=epsilon, delta=1e-6, radius=radius, signs=(blunt, sharp), own_draw=own_draw
+        **shape,
+        epsilon=epsilon,
+        delta=1e-6,
+        radius=radius,
+        signs=(blunt, sharp),
+        own_draw=own_draw,
+        scouting=scouting,
     )
 
 
@@ -51,6 +61,7 @@ def clear_schedule(
     epsilon: float | None = None,
     own_draw: bool = False,
     sharp: tuple[int, ...] = SHARP,
+    scouting: ScoutTerms | None = None,
     **changes: float,
 ) -> Schedule:
     """A schedule whose parties have a block each."""
@@ -62,6 +73,7 @@ def clear_schedule(
         epsilon=epsilon,
         own_draw=own_draw,
         sharp=sharp,
+        scouting=scouting,
     )
     return Schedule(
         n_clusters=n_clusters,
@@ -87,8 +99,9 @@ def clear_sums(
     if request.kind == "moments":
         return moment_sums(records)
     assert request.hyperplanes is not None
-    weights = soft_weights(records, request.hyperplanes, sign_for(request.sign), n_clusters)
-    make = weighted_sums if request.kind == "lloyd" else profile_sums
+    k = request.n_clusters or n_clusters
+    weights = soft_weights(records, request.hyperplanes, sign_for(request.sign), k)
+    make = weighted_sums if request.kind in ("lloyd", "scout") else profile_sums
     return make(records, weights)
 
 
@@ -106,7 +119,7 @@ def run_clear(
         if noise is not None:
             plan, rng = noise
             sums = sums + rng.normal(0, 1, sums.shape) * plan.effective_stds(
-                request.kind, request.sign
+                request.kind, request.sign, request.n_clusters
             )
         schedule.receive(sums)
     return schedule.result()
