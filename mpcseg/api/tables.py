@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 
 from mpcseg.errors import ConstantFeatureError
 from mpcseg.study.documents import check
@@ -27,7 +28,7 @@ def tables_by_party(X: Any) -> dict[str, Any] | None:
     Args:
         X: one table, a list of tables, or tables by the parties' names.
     """
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not scipy.sparse.issparse(X):  # one kind of these is a dictionary
         return dict(X)
     if isinstance(X, list | tuple) and X and all(np.ndim(entry) == 2 for entry in X):
         return {f"party-{number}": table for number, table in enumerate(X, start=1)}

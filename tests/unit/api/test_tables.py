@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from mpcseg.api.tables import agreed_features, tables_by_party
 from mpcseg.errors import ConfigError, ConstantFeatureError
@@ -28,6 +29,10 @@ def test_a_list_of_tables_is_one_for_each_party() -> None:
 def test_nested_numbers_are_one_table_as_in_scikit_learn() -> None:
     assert tables_by_party([[1, 2], [3, 4]]) is None
     assert tables_by_party(np.ones((2, 2, 2))) is None
+
+
+def test_a_sparse_table_is_one_table_also_where_it_is_a_dictionary() -> None:
+    assert tables_by_party(scipy.sparse.dok_array(np.eye(2))) is None
 
 
 def test_tables_by_name_keep_their_names() -> None:
