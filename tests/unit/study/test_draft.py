@@ -203,7 +203,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "a range of clusters": (
         "n_clusters = 4",
         "n_clusters = [2, 8]",
-        "a range is not computed by this version",
+        "n_clusters must be a valid integer",
     ),
     "not TOML": ("n_rounds = 8", "n_rounds = ", "not valid TOML"),
     "too deep": ("n_rounds = 8", f"n_rounds = {'[' * 5000}", "too long or too deep"),

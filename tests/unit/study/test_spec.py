@@ -97,7 +97,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "name that turns around": ({"features": [feature("a\u202eb")]}, r"U\+202E cannot be shown"),
     "name with an escape": ({"features": [feature("a\x1b[2J")]}, r"U\+001B cannot be shown"),
     "one cluster": ({"n_clusters": 1}, "n_clusters"),
-    "a range of clusters": ({"n_clusters": [2, 8]}, "a range is not computed by this version"),
+    "a range of clusters": ({"n_clusters": [2, 8]}, "n_clusters must be a valid integer"),
     "no rounds": ({"n_rounds": 0}, "n_rounds"),
     "misspelt field": ({"n_round": 8}, "n_round is unknown"),
     "profile column that is a feature": (
