@@ -21,7 +21,7 @@ from mpcseg.cli.config import (
     PartyConfig,
     load_config,
 )
-from mpcseg.cli.observed import observers
+from mpcseg.cli.observed import Observers, observers
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.starting import (
@@ -94,8 +94,12 @@ class _Node(Generic[Config]):
     @contextmanager
     def _watched(
         self, specs: Sequence[StudySpec], folder: Path, progress: Progress | None
-    ) -> Iterator[dict[StudySpec, Progress]]:
-        """Open the log and the metrics that the configuration asks for, and add the caller's."""
+    ) -> Iterator[tuple[dict[StudySpec, Progress], Observers]]:
+        """Open the log and the metrics that the configuration asks for, and add the caller's.
+
+        The log says which error left the block; how each study ended otherwise, the block tells
+        `Observers.ended`.
+        """
         own = progress or SilentProgress()
         with (
             observers(
@@ -103,13 +107,22 @@ class _Node(Generic[Config]):
             ) as watching,
             watching.of_several(specs) as told,
         ):
-            yield {
+            each: dict[StudySpec, Progress] = {
                 spec: SeveralProgress(
                     [told[spec], own if len(specs) == 1 else NamedProgress(own, spec.name)]
                 )
                 for spec in specs
             }
-            watching.ended(specs, {})
+            yield each, watching
+
+    @contextmanager
+    def _watched_alone(
+        self, spec: StudySpec, folder: Path, progress: Progress | None
+    ) -> Iterator[Progress]:
+        """As `_watched` for a node of one study, which ended well if nothing was raised."""
+        with self._watched([spec], folder, progress) as (told, watching):
+            yield told[spec]
+            watching.ended([spec], {})
 
 
 class PartyClient(_Node[PartyConfig]):
@@ -148,17 +161,17 @@ class PartyClient(_Node[PartyConfig]):
             SuspendedError: Ctrl-C or SIGTERM; it goes on when this is run again.
         """
         config, spec = self.config, party_study(self.config)
-        with self._watched([spec], config.audit, progress) as told, suspendable():
+        with self._watched_alone(spec, config.audit, progress) as told, suspendable():
             cohort = cohort_of(config, spec)
             for warning in cohort.warnings:
-                told[spec].event("cohort_warning", warning=warning)
-            told[spec].event("cohort", account=cohort.account)
+                told.event("cohort_warning", warning=warning)
+            told.event("cohort", account=cohort.account)
             return run_party(
                 spec,
                 self.identity,
                 config.address,
                 cohort,
-                told[spec],
+                told,
                 audit=config.audit,
                 patience=config.patience,
                 key_fingerprint=config.key_fingerprint,
@@ -242,13 +255,13 @@ class KeyClient(_Node[KeyConfig]):
         config = self.config
         spec = key_study(config)
         former = former_of(config, spec, self.identity)
-        with self._watched([spec], config.output, progress) as told, suspendable():
+        with self._watched_alone(spec, config.output, progress) as told, suspendable():
             return run_key(
                 spec,
                 self.identity,
                 config.address,
                 config.output,
-                told[spec],
+                told,
                 patience=config.patience,
                 keeps_recovery=config.recovery == "sealed",
                 proxy=config.proxy,
@@ -291,8 +304,8 @@ class ComputeServer(_Node[ComputeConfig]):
         config = self.config
         specs = compute_studies(config)
         verify_distinct(specs)
-        with self._watched(specs, config.storage, progress) as told:
-            return serve_studies(
+        with self._watched(specs, config.storage, progress) as (told, watching):
+            done = serve_studies(
                 told,
                 self.identity,
                 config.listen,
@@ -302,6 +315,8 @@ class ComputeServer(_Node[ComputeConfig]):
                 arrival=config.arrival,
                 max_blocks=config.max_blocks,
             )
+            watching.ended(specs, done)
+        return done
 
 
 def _fetched(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from mpcseg.errors import (
     PassphraseError,
     PolicyError,
     SignatureError,
+    StudyAbortedError,
     TooManyRecordsError,
     UnreadableTableError,
 )
+from mpcseg.nodes.progress import Progress
 from mpcseg.study.agreement import freeze, write_agreement
 from mpcseg.study.identity import Identity
+from mpcseg.study.spec import StudySpec
 from tests.organisations import save_identity, study_spec, write_study
 
 FRAME = pd.DataFrame({"id": ["a", "b", "c"], "x0": [0.5, -0.5, 0.25], "x1": [1, 0, -1]})
@@ -124,3 +128,22 @@ def test_a_locked_identity_opens_with_its_passphrase(tmp_path: Path) -> None:
     assert client.identity.name == "keeper"
     with pytest.raises(PassphraseError):
         KeyClient.of(identity=tmp_path / "keeper", passphrase=wrong, **fields)
+
+
+def test_the_log_of_a_compute_node_says_that_a_study_failed(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = own
+
+    def failing(told: dict[StudySpec, Progress], *_: object, **__: object) -> dict[str, object]:
+        return {spec.digest: StudyAbortedError("another node stopped it") for spec in told}
+
+    monkeypatch.setattr("mpcseg.api.roles.serve_studies", failing)
+    server = ComputeServer.of(
+        study=folder / "trial.agreement", identity=folder / "hub", listen="127.0.0.1:0",
+        storage=tmp_path / "hub", log_file=tmp_path / "log.jsonl",
+    )  # fmt: skip
+    (outcome,) = server.run().values()
+    assert isinstance(outcome, StudyAbortedError)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["started", "failed"]
