@@ -111,13 +111,31 @@ def study_to_end(path: Path, renewals: Sequence[Path] = ()) -> StudySpec:
         AgreementError: not an agreement, or changed; or a renewal is not in order.
         SignatureError: a signature is missing, foreign or wrong.
     """
-    loaded = _load_renewals(renewals)
-    agreement = _renewed(path, loaded)
-    _verify_all_taken([agreement.spec], loaded)
+    agreement, _ = renewed_agreement(path, renewals)
     for check in agreement.checks(None):
         if check.error:
             raise check.error
     return agreement.spec
+
+
+def renewed_agreement(
+    path: Path, renewals: Sequence[Path]
+) -> tuple[Agreement, tuple[Renewal, ...]]:
+    """An agreement whose signatures are still to be checked, with its renewals, which are not.
+
+    Args:
+        path: the agreement.
+        renewals: of certificates, of this study alone and in order.
+
+    Raises:
+        ConfigError: a file is absent or unreadable.
+        AgreementError: not an agreement, or changed.
+        RenewalError: a renewal is not in order, was not signed by all, or is of another study.
+    """
+    loaded = _load_renewals(renewals)
+    agreement = _renewed(path, loaded)
+    _verify_all_taken([agreement.spec], loaded)
+    return agreement, loaded
 
 
 def _load_renewals(paths: Sequence[Path]) -> tuple[Renewal, ...]:
@@ -145,7 +163,7 @@ def _verify_all_taken(specs: Sequence[StudySpec], renewals: Sequence[Renewal]) -
 
 
 def _renewed(path: Path, renewals: Sequence[Renewal]) -> Agreement:
-    """An agreement whose signatures are still to be checked, with its renewals, which are not.
+    """An agreement with those of some renewals that are its own.
 
     Raises:
         ConfigError: the file is absent or unreadable.

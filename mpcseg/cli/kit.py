@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.cli.agreed import renewed_agreement
+from mpcseg.cli.options import RenewalOption
 from mpcseg.cli.study_screen import print_digest
 from mpcseg.errors import ConfigError
-from mpcseg.study.agreement import load_agreement, utc_today
+from mpcseg.study.agreement import utc_today
 
 
 def kit(
@@ -31,6 +33,7 @@ def kit(
         list[str] | None,
         typer.Option("--only", help="Make the kit of this organisation; may be repeated."),
     ] = None,
+    renewal: RenewalOption = None,
     archive: Annotated[
         bool, typer.Option("--zip", help="Make an archive ORGANISATION.zip of each kit.")
     ] = False,
@@ -40,16 +43,16 @@ def kit(
 ) -> None:
     """Make each organisation's start-up kit: configuration, containers, services, a page to follow.
 
-    Made from the agreement alone, which must bear all signatures: whoever has the file can make all
-    kits, and gets the same bytes. No identity is read, and no private key is ever part of a kit;
-    each organisation puts in its own.
+    Made from the agreement (and the renewals of its certificates) alone, which must bear all
+    signatures: whoever has the files can make all kits, and gets the same bytes. No identity is
+    read, and no private key is ever part of a kit; each organisation puts in its own.
     """
     # Jinja2 and tomlkit are needed here only.
     from mpcseg.kit.holders import certified_address, holders, parse_address  # noqa: PLC0415
     from mpcseg.kit.kit import kit as made_for  # noqa: PLC0415
     from mpcseg.kit.writing import write_archive, write_kit  # noqa: PLC0415
 
-    signed = load_agreement(agreement)
+    signed, renewals = renewed_agreement(agreement, renewal or ())
     signed.verify(utc_today())
     spec = signed.spec
     where = certified_address(spec) if address is None else parse_address(address)
@@ -63,7 +66,7 @@ def kit(
     console = Console()
     for name in dict.fromkeys(only or everybody):
         holder = everybody[name]
-        content = made_for(signed, holder, where)
+        content = made_for(signed, holder, where, renewals)
         path = output / (f"{name}.zip" if archive else name)
         (write_archive if archive else write_kit)(content, path, force=force)
         nodes = " and ".join(f"{role} node" for role in holder.roles)

@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mpcseg.cli import closing, renewal
+from mpcseg.cli import closing
+from mpcseg.cli import renewal as renewal_commands
+from mpcseg.cli.agreed import renewed_agreement
+from mpcseg.cli.options import RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.study_new import new
 from mpcseg.cli.study_screen import print_checks, print_digest, print_signatures, print_terms
@@ -28,6 +31,7 @@ from mpcseg.study.agreement import (
 from mpcseg.study.closing import RECORD_BYTES, verify_record
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.policy import load_policy, verify_policy
+from mpcseg.study.renewal import Renewal
 from mpcseg.study.spec import StudySpec
 
 app = typer.Typer(
@@ -35,7 +39,7 @@ app = typer.Typer(
 )
 app.command("new")(new)
 app.command("status")(status)
-app.add_typer(renewal.app, name="renewal")
+app.add_typer(renewal_commands.app, name="renewal")
 
 PolicyOption = Annotated[
     Path | None,
@@ -114,6 +118,7 @@ def verify(
         ),
     ] = None,
     policy: PolicyOption = None,
+    renewal: RenewalOption = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -127,8 +132,9 @@ def verify(
 
     The exit status is that of the first check that failed.
     """
-    agreement = load_agreement(file)
+    agreement, renewals = renewed_agreement(file, renewal or ())
     checks = [Check("file", f"canonical JSON, {len(agreement.canonical):,} bytes")]
+    checks += [_renewal_check(one) for one in renewals]
     checks += agreement.checks(None if record else utc_today())
     if identity is not None:
         checks.append(_own_card_check(identity, agreement.spec))
@@ -156,6 +162,11 @@ def _merged(agreement: Agreement, other: Agreement, path: Path) -> Agreement:
             "Choose another --output, or move it away if it is out of date.",
         )
     return Agreement(agreement.spec, {**other.signatures, **agreement.signatures})
+
+
+def _renewal_check(renewal: Renewal) -> Check:
+    names = ", ".join(renewal.terms.certificates)
+    return Check(f"renewal, version {renewal.terms.version}", f"signed by all, for {names}")
 
 
 def _own_card_check(folder: Path, spec: StudySpec) -> Check:

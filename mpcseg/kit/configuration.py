@@ -9,6 +9,7 @@ import tomlkit
 
 from mpcseg.kit.holders import Address
 from mpcseg.study.agreement import AGREEMENT_SUFFIX
+from mpcseg.study.renewal import RENEWAL_SUFFIX
 from mpcseg.study.spec import StudySpec
 
 TEMPLATES = files("mpcseg.kit") / "templates"
@@ -25,6 +26,11 @@ FORMER = {"former_study": "former.agreement", "former_results": "former.sealed"}
 def template(name: str) -> str:
     """A template's text."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def renewal_files(spec: StudySpec) -> tuple[str, ...]:
+    """Names in a kit of the renewals of certificates that a study was loaded with, in order."""
+    return tuple(f"{spec.name}-{version.number}{RENEWAL_SUFFIX}" for version in spec.versions)
 
 
 def configuration(role: str, spec: StudySpec, address: Address) -> str:
@@ -45,6 +51,8 @@ def configuration(role: str, spec: StudySpec, address: Address) -> str:
         document[field] = value
     if role == "key" and spec.former is not None:
         document.update(FORMER)
+    if renewals := renewal_files(spec):
+        document["renewals"] = list(renewals)
     return tomlkit.dumps(document)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jinja2
 
 from mpcseg import __version__
-from mpcseg.kit.configuration import configuration, template
+from mpcseg.kit.configuration import configuration, renewal_files, template
 from mpcseg.kit.holders import Address, Holder
 from mpcseg.kit.readme import VERBS, WRITTEN, readme
 from mpcseg.study.agreement import AGREEMENT_SUFFIX, Agreement
+from mpcseg.study.renewal import Renewal
 
 SUMS_FILE = "SHA256SUMS"
 
 
-def kit(agreement: Agreement, holder: Holder, address: Address) -> Mapping[str, bytes]:
+def kit(
+    agreement: Agreement, holder: Holder, address: Address, renewals: Sequence[Renewal] = ()
+) -> Mapping[str, bytes]:
     """What one organisation starts from.
 
     Nothing is read but the agreement and mpcseg's own templates: there is no way for a private key
@@ -26,12 +29,15 @@ def kit(agreement: Agreement, holder: Holder, address: Address) -> Mapping[str, 
         agreement: signed by everybody, which the caller has checked.
         holder: the organisation, one of `mpcseg.kit.holders.holders`.
         address: of the compute node.
+        renewals: with which the agreement was loaded, in order.
 
     Returns:
         Contents by path inside the kit's folder, in the order of their names.
     """
     spec = agreement.spec
+    versions = (renewal.canonical for renewal in renewals)
     made = {
+        **dict(zip(renewal_files(spec), versions, strict=True)),
         spec.name + AGREEMENT_SUFFIX: agreement.canonical,
         "README.md": readme(spec, holder, address).encode(),
         "compose.yaml": _compose(spec.name, holder, address).encode(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jinja2
 
 from mpcseg import __version__
-from mpcseg.kit.configuration import STATE, template
+from mpcseg.kit.configuration import STATE, renewal_files, template
 from mpcseg.kit.holders import Address, Holder
 from mpcseg.report.terms import received, roles
 from mpcseg.study.agreement import AGREEMENT_SUFFIX
@@ -120,9 +120,14 @@ def _needed(spec: StudySpec, holder: Holder) -> Iterator[tuple[str, str]]:
     )
 
 
+def _agreed(spec: StudySpec) -> str:
+    """The agreement, and the renewals of its certificates, as commands are given them."""
+    renewals = (f" --renewal {name}" for name in renewal_files(spec))
+    return spec.name + AGREEMENT_SUFFIX + "".join(renewals)
+
+
 def _check(spec: StudySpec, holder: Holder) -> Step:
-    agreement = spec.name + AGREEMENT_SUFFIX
-    verify = f"study verify {agreement} --identity identity"
+    verify = f"study verify {_agreed(spec)} --identity identity"
     bare, containers = [f"mpcseg {verify}"], [_container(holder.roles[0], verify)]
     text = (
         "Checks signatures, certificates and dates, and that the identity is the one of "
@@ -152,7 +157,7 @@ def _run(holder: Holder) -> Step:
 
 
 def _watch(spec: StudySpec, holder: Holder, address: Address) -> Step:
-    command = f"study status {spec.name}{AGREEMENT_SUFFIX} --identity identity --address {address}"
+    command = f"study status {_agreed(spec)} --identity identity --address {address}"
     return Step(
         "Watch",
         "How far the study is, which nodes are there and what is waited for; at any time. With "
@@ -164,8 +169,8 @@ def _watch(spec: StudySpec, holder: Holder, address: Address) -> Step:
 
 
 def _verify(spec: StudySpec, holder: Holder) -> Step:
-    logs = " ".join(STATE[role] for role in holder.roles)
-    verify = f"audit verify {spec.name}{AGREEMENT_SUFFIX} {logs}"
+    evidence = " ".join([*(STATE[role] for role in holder.roles), *renewal_files(spec)])
+    verify = f"audit verify {spec.name}{AGREEMENT_SUFFIX} {evidence}"
     return Step(
         "Verify",
         "Checks the logs of what this organisation's nodes sent, received and decrypted against "
@@ -188,7 +193,7 @@ def _trouble(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]
         yield (
             "The wrong table was sent, and the rounds have not begun: stop the party node, correct "
             "`party.toml` and run it once more with `--restart`; or take this organisation out of "
-            f"the study, which ends it for all: `mpcseg study withdraw {agreement} --identity "
+            f"the study, which ends it for all: `mpcseg study withdraw {_agreed(spec)} --identity "
             f"identity --address {address}`. From the first round on neither is possible."
         )
     if "key" in holder.roles:
@@ -204,7 +209,7 @@ def _trouble(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]
     if {"key", "compute"} & set(holder.roles):
         yield (
             "The study must stop, now and for all: `mpcseg study close "
-            f"{agreement} --identity identity --address {address}`. The secret key and all "
+            f"{_agreed(spec)} --identity identity --address {address}`. The secret key and all "
             "ciphertexts are destroyed."
         )
     else:
@@ -215,7 +220,7 @@ def _trouble(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]
 
 
 def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
-    agreement = spec.name + AGREEMENT_SUFFIX
+    agreement = _agreed(spec)
     bare, containers, text = [], [], []
     if holder.collects:
         role = "party" if "party" in holder.roles else "compute"
@@ -262,7 +267,8 @@ def _container(service: str, command: str) -> str:
 
 
 def _talks(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]:
-    fingerprint = f"its certificate must be the agreed one, SHA-256 `{spec.compute.fingerprint}`"
+    certificate = spec.current_card(spec.compute.name)
+    fingerprint = f"its certificate must be the agreed one, SHA-256 `{certificate.fingerprint}`"
     if "compute" in holder.roles:
         dial = names(card.name for card in spec.organisations if card.name != holder.name)
         yield (

@@ -7,10 +7,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.app import app
-from mpcseg.errors import ConfigError, ExpiredError, OutputError, SignatureError
+from mpcseg.cli.config import PartyConfig, load_config
+from mpcseg.errors import (
+    CertificateEndedError,
+    ConfigError,
+    ExpiredError,
+    OutputError,
+    SignatureError,
+)
 from mpcseg.study.agreement import Agreement, write_agreement
-from tests.organisations import signed, study_spec, write_study
+from mpcseg.study.identity import renew_identity
+from mpcseg.study.renewal import new_renewal, write_renewal
+from tests.organisations import identity, save_identity, signed, study_spec, write_study
 
 
 @pytest.fixture
@@ -72,6 +82,29 @@ def test_an_agreement_that_is_over_is_refused(tmp_path: Path) -> None:
     over = write_study(tmp_path / "trial.agreement", study_spec(expires="2024-01-31"))
     with pytest.raises(ExpiredError):
         run(over, "--output", tmp_path / "kits")
+
+
+def test_a_study_whose_certificates_were_renewed_has_kits_with_its_renewals(
+    tmp_path: Path,
+) -> None:
+    known = {"alder": save_identity(tmp_path / "old", "alder", days=0)}
+    spec = study_spec(known=known)
+    agreement = write_study(tmp_path / "trial.agreement", spec, known)
+    with pytest.raises(CertificateEndedError):
+        run(agreement, "--output", tmp_path / "kits")
+    own = renew_identity(known["alder"], tmp_path / "new")
+    renewal = new_renewal(spec, [own.card])
+    for name in ("hub", "keeper", "alder", "birch"):
+        renewal = renewal.signed_by(spec, own if name == "alder" else identity(name))
+    file = tmp_path / "renewed.renewal"
+    write_renewal(renewal, file)
+    assert run(agreement, "--renewal", file, "--output", tmp_path / "kits").exit_code == 0
+    folder = tmp_path / "kits" / "alder"
+    config = load_config(PartyConfig, folder / "party.toml", {"data": "customers.csv"})
+    assert config.renewals == (folder / "trial-2.renewal",)
+    assert study_to_end(config.study, config.renewals).current_card("alder") == own.card
+    page = (folder / "README.md").read_text()
+    assert "study verify trial.agreement --renewal trial-2.renewal --identity identity" in page
 
 
 def test_what_differs_is_replaced_only_with_force(tmp_path: Path, agreement: Path) -> None:

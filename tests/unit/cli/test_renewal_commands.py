@@ -89,6 +89,11 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
     for own_folder in ("new", "newer"):
         run("study", "renewal", "sign", agreement, file, third, "--identity", tmp_path / own_folder)
     run("study", "renewal", "verify", agreement, file, third)
+    as_alder = ["study", "verify", agreement, "--identity", tmp_path / "new"]
+    run(*as_alder, fails=CertificateEndedError)
+    said = run(*as_alder, "--renewal", file, "--renewal", third)
+    assert "renewal, version 3" in said
+    assert "version 2 is due" in run(*as_alder, "--renewal", third, fails=RenewalError)
     assert taken(file, third) == card.fingerprint
     with pytest.raises(RenewalError, match="version 3 of the study 'trial', and version 2 is due"):
         taken(third, file)
