@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mpcseg.api.kmeans import EncryptedKMeans
     from mpcseg.api.local import LocalStudy
     from mpcseg.api.roles import ComputeServer, KeyClient, PartyClient
+    from mpcseg.cli.agreed import study_to_end
     from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig
     from mpcseg.errors import MpcsegError
     from mpcseg.nodes.progress import Progress, SilentProgress
@@ -39,6 +40,7 @@ _HOMES = {
     "ComputeServer": "mpcseg.api.roles",
     "KeyClient": "mpcseg.api.roles",
     "PartyClient": "mpcseg.api.roles",
+    "study_to_end": "mpcseg.cli.agreed",
     "ComputeConfig": "mpcseg.cli.config",
     "KeyConfig": "mpcseg.cli.config",
     "PartyConfig": "mpcseg.cli.config",
@@ -99,6 +101,7 @@ __all__ = [
     "report_document",
     "segment_table",
     "study_status",
+    "study_to_end",
     "svg",
     "withdraw",
     "write_agreement",

@@ -38,14 +38,16 @@ from mpcseg.nodes.hosting import verify_distinct
 from mpcseg.nodes.key import run_key
 from mpcseg.nodes.party import prepare, run_party
 from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress, SilentProgress
-from mpcseg.nodes.requests import fetch_results
+from mpcseg.nodes.requests import close_study, fetch_results, study_status, withdraw
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
+from mpcseg.study.agreement import verify_member
 from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity, load_identity
 from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
+from mpcseg.wire.study_status import StudyStatus
 
 Config = TypeVar("Config", bound=NodeConfig)
 
@@ -194,6 +196,31 @@ class PartyClient(_Node[PartyConfig]):
         """
         return _fetched(self.config, self.identity, self.config.audit, patience)
 
+    def status(self, *, patience: float = DEFAULT_PATIENCE) -> StudyStatus:
+        """Ask the compute node how far the study is; also after the agreement's last day.
+
+        Raises:
+            AgreementError: the agreement, or a renewal, is not in order.
+            NodeError: the compute node does not answer; says why.
+        """
+        return _status(self.config, self.identity, patience)
+
+    def withdraw(self, *, patience: float = DEFAULT_PATIENCE) -> bytes:
+        """Withdraw from the study before its first round, which ends it for all.
+
+        Returns:
+            The signed closing record, checked.
+
+        Raises:
+            AgreementError: the agreement, or a renewal, is not in order.
+            ProtocolError: the first round was opened already.
+            NodeError: as the compute node, or the way to it, says.
+        """
+        spec = _to_end(self.config, self.identity)
+        return withdraw(
+            spec, self.identity, self.config.address, SilentProgress(), patience=patience
+        )
+
     def label(self, results: Results, output: Path, *, overwrite: bool = False) -> LabelSummary:
         """Write each own customer's segment to a file, on this machine alone.
 
@@ -272,6 +299,26 @@ class KeyClient(_Node[KeyConfig]):
         """Fetch what is sealed to this organisation, and open it; as of a party."""
         return _fetched(self.config, self.identity, self.config.output, patience)
 
+    def status(self, *, patience: float = DEFAULT_PATIENCE) -> StudyStatus:
+        """Ask the compute node how far the study is; as of a party."""
+        return _status(self.config, self.identity, patience)
+
+    def close(self, *, patience: float = DEFAULT_PATIENCE) -> bytes:
+        """Close the study: the compute node deletes everything, the key node its secret key.
+
+        Returns:
+            The signed closing record, checked.
+
+        Raises:
+            AgreementError: the agreement, or a renewal, is not in order.
+            StudyClosedError: it is closed already.
+            NodeError: as the compute node, or the way to it, says.
+        """
+        spec = _to_end(self.config, self.identity)
+        return close_study(
+            spec, self.identity, self.config.address, SilentProgress(), patience=patience
+        )
+
 
 class ComputeServer(_Node[ComputeConfig]):
     """The compute node: serves its studies until they are closed.
@@ -319,11 +366,23 @@ class ComputeServer(_Node[ComputeConfig]):
         return done
 
 
+def _to_end(config: PartyConfig | KeyConfig, identity: Identity) -> StudySpec:
+    """The study of an organisation that ends it or asks for it, whatever its last day was."""
+    spec = study_to_end(config.study, config.renewals)
+    verify_member(spec, identity)
+    return spec
+
+
+def _status(config: PartyConfig | KeyConfig, identity: Identity, patience: float) -> StudyStatus:
+    spec = _to_end(config, identity)
+    return study_status(spec, identity, config.address, SilentProgress(), patience=patience)
+
+
 def _fetched(
     config: PartyConfig | KeyConfig, identity: Identity, audit: Path, patience: float
 ) -> Results:
     """What is sealed to an organisation, fetched and opened."""
-    spec = study_to_end(config.study, config.renewals)
+    spec = _to_end(config, identity)
     sealed = fetch_results(
         spec,
         identity,

@@ -12,8 +12,10 @@ import pytest
 from mpcseg.api import ComputeServer, KeyClient, PartyClient
 from mpcseg.errors import (
     ConfigError,
+    ExpiredError,
     MissingColumnError,
     MissingValueError,
+    NodeUnreachableError,
     NotANumberError,
     PassphraseError,
     PolicyError,
@@ -128,6 +130,24 @@ def test_a_locked_identity_opens_with_its_passphrase(tmp_path: Path) -> None:
     assert client.identity.name == "keeper"
     with pytest.raises(PassphraseError):
         KeyClient.of(identity=tmp_path / "keeper", passphrase=wrong, **fields)
+
+
+def test_a_study_can_be_ended_after_its_last_day(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path
+) -> None:
+    folder, known = own
+    spec = study_spec(parties={"alder": 4}, known=known, expires="2024-01-31")
+    over = write_study(tmp_path / "over.agreement", spec, known)
+    alder = party(own, FRAME, study=over)
+    keeper = KeyClient.of(
+        study=over, identity=folder / "keeper", address="127.0.0.1:1", output=tmp_path / "key"
+    )
+    with pytest.raises(ExpiredError):
+        keeper.run()
+    for ask in (alder.status, alder.withdraw, keeper.status, keeper.close):
+        # All that keeps them from it is that nobody listens there.
+        with pytest.raises(NodeUnreachableError):
+            ask(patience=0.1)
 
 
 def test_the_log_of_a_compute_node_says_that_a_study_failed(
