@@ -177,7 +177,7 @@ class KeyConfig(OneStudyConfig):
         recovery: "sealed" to keep what the node needs to go on after it was stopped or killed, the
             secret key among it, sealed to its own identity; "none" to keep nothing.
         former_study: the agreement of the study that this one follows; None where it follows none.
-        former_results: the results of it that were sealed to this organisation, as they came.
+        former_sealed: the results of it that were sealed to this organisation, as they came.
     """
 
     address: Address
@@ -185,7 +185,7 @@ class KeyConfig(OneStudyConfig):
     output: Path
     recovery: RecoveryKind = "sealed"
     former_study: Path | None = None
-    former_results: Path | None = None
+    former_sealed: Path | None = None
 
 
 class ComputeConfig(NodeConfig):

@@ -82,10 +82,10 @@ def run(  # noqa: PLR0913  each is an option of the command line
             help="Where the agreement follows a former study: the former's agreement file.",
         ),
     ] = None,
-    former_results: Annotated[
+    former_sealed: Annotated[
         Path | None,
         typer.Option(
-            "--former-results",
+            "--former-sealed",
             help="The former's results that were sealed to this organisation (in the former key "
             "node's output folder: sealed/NAME.sealed), from whose centroids this study starts.",
         ),
@@ -115,7 +115,7 @@ def run(  # noqa: PLR0913  each is an option of the command line
         "output": output,
         "recovery": recovery,
         "former_study": former_study,
-        "former_results": former_results,
+        "former_sealed": former_sealed,
         "proxy": proxy,
         "patience": patience,
         "log_file": log_file,

@@ -70,10 +70,10 @@ def former_of(settings: KeyConfig, spec: StudySpec, own: Identity) -> FormerCent
         AgreementError: the former study is not the one that this one follows.
         SealError: its results are not what its key node sealed to this organisation.
     """
-    if settings.former_study is None or settings.former_results is None:
+    if settings.former_study is None or settings.former_sealed is None:
         verify_former_is_given(spec, None)
         return None
     former = study_to_end(settings.former_study)
     limit = 2 * sealed_bytes(former, own.name)
-    sealed = read_bytes(settings.former_results, "the former study's results", limit=limit)
+    sealed = read_bytes(settings.former_sealed, "the former study's results", limit=limit)
     return open_former(spec, own, former, sealed)

@@ -19,7 +19,7 @@ STATE = {"compute": "storage", "key": "key-results", "party": "audit"}
 """By role: the folder that its node writes, inside the kit's folder."""
 
 
-FORMER = {"former_study": "former.agreement", "former_results": "former.sealed"}
+FORMER = {"former_study": "former.agreement", "former_sealed": "former.sealed"}
 """Files of the former study that the key node of a follow-up needs, beside its configuration."""
 
 

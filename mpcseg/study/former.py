@@ -89,10 +89,10 @@ def verify_former_is_given(spec: StudySpec, former: FormerCentroids | None) -> N
         raise ConfigError(
             f"the study '{spec.name}' starts from a former study's centroids, which are not given",
             "Name the former agreement and the results of it that were sealed to this "
-            "organisation: former_study and former_results.",
+            "organisation: former_study and former_sealed.",
         )
     if spec.former is None and former is not None:
         raise ConfigError(
             f"the study '{spec.name}' follows no other study, and one is given",
-            "Leave former_study and former_results out, or agree on a study that follows it.",
+            "Leave former_study and former_sealed out, or agree on a study that follows it.",
         )

@@ -92,7 +92,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> FollowUp:
         address="127.0.0.1:1",
         output=folder / "key",
         former_study=former.agreement,
-        former_results=sealed_former(former, "alder"),
+        former_sealed=sealed_former(former, "alder"),
     )
     start = former_of(settings, nodes.spec, nodes.key)
     assert start is not None
@@ -143,7 +143,7 @@ def test_a_key_node_starts_no_follow_up_without_the_former_s_centroids(
     for given in (None, dataclasses.replace(study.start, study_digest="ab" * 32)):
         refused = run(run_key, spec, own, "127.0.0.1:1", tmp_path / "key", former=given).error()
         assert type(refused) is ConfigError
-        assert "former_results" in refused.hint
+        assert "former_sealed" in refused.hint
     alone = study.former.spec
     refused = run(run_key, alone, own, "127.0.0.1:1", tmp_path / "key", former=study.start).error()
     assert "follows no other study" in refused.message

@@ -92,7 +92,7 @@ def test_the_key_node_of_a_follow_up_is_told_of_the_files_that_it_starts_from(
     (tmp_path / "key.toml").write_text(configuration("key", spec, HUB))
     config = load_config(KeyConfig, tmp_path / "key.toml", {})
     assert config.former_study == tmp_path / "former.agreement"
-    assert config.former_results == tmp_path / "former.sealed"
+    assert config.former_sealed == tmp_path / "former.sealed"
     assert "former" not in configuration("party", spec, HUB)
 
 
