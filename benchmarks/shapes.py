@@ -183,7 +183,7 @@ def run_encrypted(console: Console, repeats: int) -> dict[str, Any]:
             results, merged = party.results / "results.json", party.path / "merged.json"
             output = party.path / "merged.csv"
             of_study = ["--study", str(workspace.study), "--results", str(results)]
-            _mpcseg("shapes", *of_study, "--by", "density", "--output", str(merged))
+            _mpcseg("shapes", *of_study[1:], "--by", "density", "--output", str(merged))
             _mpcseg(
                 "party", "results", *of_study, "--identity", str(party.identity),
                 "--data", str(party.table), "--id-column", "customer_id",

@@ -59,12 +59,10 @@ def drift(  # noqa: PLR0913  each is an option of the command line
         float,
         typer.Option("--psi", min=0, help="Population stability index from which on sizes count."),
     ] = Limits.psi,
-    movement: Annotated[
+    z: Annotated[
         float,
         typer.Option(
-            "--movement",
-            min=0,
-            help="How far beyond chance a segment has to have moved to count (z).",
+            "--z", min=0, help="How far beyond chance a segment has to have moved to count."
         ),
     ] = Limits.z,
     move: Annotated[
@@ -109,7 +107,7 @@ def drift(  # noqa: PLR0913  each is an option of the command line
     spec, followed = study_to_end(study), study_to_end(former_study)
     verify_follows(spec, followed)
     was, is_ = _results(followed, former), _results(spec, new)
-    found = compared(spec, was, is_, Limits(psi, movement, move))
+    found = compared(spec, was, is_, Limits(psi, z, move))
     console = Console()
     moved = migration(*labels) if labels is not None else None
     _show(found, moved, console)

@@ -26,7 +26,7 @@ class _Method(StrEnum):
 
 def shapes(
     *,
-    study: Annotated[Path, typer.Option("--study", help="The agreement file.")],
+    study: Annotated[Path, typer.Argument(help="The agreement file.")],
     results: Annotated[
         Path,
         typer.Option(

@@ -49,7 +49,7 @@ def received(tmp_path: Path) -> tuple[Path, list[object]]:
 def test_two_moons_go_from_results_to_merged_labels(received: tuple[Path, list[object]]) -> None:
     folder, of_study = received
     merged, labels = folder / "merged.json", folder / "labels.parquet"
-    told = run("shapes", *of_study, "--by", "density", "--output", merged)
+    told = run("shapes", *of_study[1:], "--by", "density", "--output", merged)
     assert "Merged segments of trial (density)" in told
     table = ["--data", folder / "customers.parquet", "--id-column", "id"]
     own = ["--identity", folder / "alder", *table, "--progress", "none"]
@@ -101,5 +101,5 @@ def test_a_number_of_segments_that_cannot_be_had_is_said_plainly(
     received: tuple[Path, list[object]],
 ) -> None:
     _, of_study = received
-    told = run("shapes", *of_study, "--by", "ward", "--segments", 17, fails=ConfigError)
+    told = run("shapes", *of_study[1:], "--by", "ward", "--segments", 17, fails=ConfigError)
     assert "16 segments cannot be merged into 17" in told
