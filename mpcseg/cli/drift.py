@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.results import opened_results
 from mpcseg.errors import ConfigError, DriftError
 from mpcseg.report.drift import Drift, Limits
 from mpcseg.report.drift import drift as compared
 from mpcseg.report.drift_tables import drift_table, migration_table
 from mpcseg.report.drift_words import summary, verdict
 from mpcseg.report.files import (
-    RESULTS_FILE,
     jsonable,
     verify_output_folder,
     write_json,
@@ -28,15 +28,11 @@ from mpcseg.report.formats import Format, parse_formats, verify_report_extra
 from mpcseg.report.migration import Migration, migration
 from mpcseg.report.sections import DataTable
 from mpcseg.report.wording import shown
-from mpcseg.study.documents import read_bytes
 from mpcseg.study.follows import verify_follows
-from mpcseg.study.results import Results, read_results
-from mpcseg.study.spec import StudySpec
+from mpcseg.study.results import Results
 from mpcseg.text import one_line
 
 DRIFT_FILE, MIGRATION_FILE = "drift.json", "migration.json"
-
-_LARGEST_RESULTS = 1 << 26
 
 
 def drift(  # noqa: PLR0913  each is an option of the command line
@@ -106,7 +102,7 @@ def drift(  # noqa: PLR0913  each is an option of the command line
         verify_report_extra()
     spec, followed = study_to_end(study), study_to_end(former_study)
     verify_follows(spec, followed)
-    was, is_ = _results(followed, former), _results(spec, new)
+    was, is_ = opened_results(followed, former), opened_results(spec, new)
     found = compared(spec, was, is_, Limits(psi, z, move))
     console = Console()
     moved = migration(*labels) if labels is not None else None
@@ -137,11 +133,6 @@ def drift_document(found: Drift) -> dict[str, object]:
         "exceeded": found.exceeded,
         "in_words": [*summary(found), *(verdict(found, one) for one in found.segments)],
     }
-
-
-def _results(spec: StudySpec, path: Path) -> Results:
-    file = path / RESULTS_FILE if path.is_dir() else path
-    return read_results(spec, read_bytes(file, "the results", limit=_LARGEST_RESULTS))
 
 
 def _migration_document(moved: Migration) -> dict[str, object]:

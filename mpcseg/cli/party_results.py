@@ -30,13 +30,12 @@ from mpcseg.cli.options import (
 )
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
-from mpcseg.cli.results import sealed_results, show_results, write_results
+from mpcseg.cli.results import opened_results, sealed_results, show_results, write_results
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.files import verify_output_folder
 from mpcseg.study.agreement import verify_member
-from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
-from mpcseg.study.results import Results, open_results, read_results, sealed_bytes
+from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
 from mpcseg.study.table import TableSource
 
@@ -95,7 +94,8 @@ def results(  # noqa: PLR0913  each is an option of the command line
         Path | None,
         typer.Option(
             "--results",
-            help="Take results that were opened earlier (results.json) instead of fetching.",
+            help="Take results that were opened earlier (results.json, or its folder) instead of "
+            "fetching.",
         ),
     ] = None,
     output: Annotated[
@@ -199,8 +199,7 @@ def results(  # noqa: PLR0913  each is an option of the command line
 
 
 def _opened(spec: StudySpec, own: Identity, file: Path) -> Results:
-    limit = 4 * sealed_bytes(spec, own.name)  # written for people, with blanks
-    results = read_results(spec, read_bytes(file, "the opened results", limit=limit))
+    results = opened_results(spec, file)
     if results.recipient != own.name:
         raise ConfigError(
             f"{file} holds the results of '{results.recipient}', not of '{own.name}'",

@@ -18,19 +18,17 @@ from mpcseg.cli.options import (
 )
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
-from mpcseg.cli.results import sealed_results
+from mpcseg.cli.results import opened_results, sealed_results
 from mpcseg.errors import ConfigError
 from mpcseg.report.checkpoints import known_checkpoints
 from mpcseg.report.files import verify_output_folder
 from mpcseg.report.formats import parse_formats, verify_report_extra
 from mpcseg.study.agreement import verify_member
-from mpcseg.study.documents import read_bytes
 from mpcseg.study.follows import verify_follows
-from mpcseg.study.results import Results, open_results, read_results
+from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
 
 _PATIENCE = 30.0
-_MOST_BYTES = 1 << 26
 
 
 def report(  # noqa: PLR0913  each is an option of the command line
@@ -56,8 +54,8 @@ def report(  # noqa: PLR0913  each is an option of the command line
         Path | None,
         typer.Option(
             "--results",
-            help="Take results that were opened earlier (results.json); needs no identity, and "
-            "the report says that no signature was checked.",
+            help="Take results that were opened earlier (results.json, or its folder); needs no "
+            "identity, and the report says that no signature was checked.",
         ),
     ] = None,
     address: AddressOption = None,
@@ -103,7 +101,7 @@ def report(  # noqa: PLR0913  each is an option of the command line
         )
     is_verified = results is None
     if results is not None:
-        opened = read_results(spec, read_bytes(results, "the results", limit=_MOST_BYTES))
+        opened = opened_results(spec, results)
     else:
         if identity is None:
             raise ConfigError(
@@ -146,4 +144,4 @@ def _former(spec: StudySpec, study: Path | None, results: Path | None) -> Result
         )
     former = study_to_end(study)
     verify_follows(spec, former)
-    return read_results(former, read_bytes(results, "the results", limit=_MOST_BYTES))
+    return opened_results(former, results)

@@ -15,8 +15,10 @@ from mpcseg.report.model import segment_table
 from mpcseg.report.table import SegmentsView
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.identity import Identity
-from mpcseg.study.results import Results, sealed_bytes
+from mpcseg.study.results import Results, read_results, sealed_bytes
 from mpcseg.study.spec import StudySpec
+
+_OPENED_BYTES = 64 << 20
 
 
 def write_results(results: Results, folder: Path) -> None:
@@ -34,6 +36,20 @@ def write_results(results: Results, folder: Path) -> None:
         table = segment_table(results)
         write_segments_csv(table, folder / SEGMENTS_CSV)
         write_segments_json(table, folder / SEGMENTS_JSON)
+
+
+def opened_results(spec: StudySpec, path: Path) -> Results:
+    """Results that were opened earlier.
+
+    Args:
+        spec: the study.
+        path: results.json, or the folder that `write_results` has written it to.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds no results of this study.
+    """
+    file = path / RESULTS_FILE if path.is_dir() else path
+    return read_results(spec, read_bytes(file, "the opened results", limit=_OPENED_BYTES))
 
 
 def sealed_results(  # noqa: PLR0913  where results can come from

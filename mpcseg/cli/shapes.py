@@ -10,13 +10,10 @@ import typer
 from rich.console import Console
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.results import opened_results
 from mpcseg.report.files import verify_output_file, write_json
 from mpcseg.report.merged import MergedView
 from mpcseg.shapes.merging import merged_by
-from mpcseg.study.documents import read_bytes
-from mpcseg.study.results import read_results
-
-_RESULTS_BYTES = 64 << 20
 
 
 class _Method(StrEnum):
@@ -30,7 +27,8 @@ def shapes(
     results: Annotated[
         Path,
         typer.Option(
-            "--results", help="The results.json that `mpcseg party results --output` wrote."
+            "--results",
+            help="The results.json that `mpcseg party results --output` wrote, or its folder.",
         ),
     ],
     method: Annotated[
@@ -66,8 +64,7 @@ def shapes(
     if output is not None:
         verify_output_file(output)
     spec = study_to_end(study)
-    received = read_results(spec, read_bytes(results, "the opened results", limit=_RESULTS_BYTES))
-    merged = merged_by(spec, received, method.value, segments)
+    merged = merged_by(spec, opened_results(spec, results), method.value, segments)
     console = Console()
     console.print(MergedView(merged))
     if output is not None:

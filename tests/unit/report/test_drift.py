@@ -289,7 +289,7 @@ def test_the_command_is_for_people_and_for_schedulers(files: list[str], tmp_path
 
 
 def test_the_segment_report_says_what_has_changed(files: list[str], tmp_path: Path) -> None:
-    where = {"--former-study": files[4], "--former-results": tmp_path / "former" / "results.json"}
+    where = {"--former-study": files[4], "--former-results": tmp_path / "former"}
     arguments = ["report", files[6], "--results", tmp_path / "new" / "results.json"]
     arguments += ["--format", "html,csv", "--output", tmp_path / "report"]
     output, error = ended(*arguments, *(part for pair in where.items() for part in pair))
