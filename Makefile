@@ -42,7 +42,7 @@ lint: $(STAMP)  ## check style, types, the layers of the architecture and the ge
 	$(BIN)/python tools/generate_stubs.py --check
 
 test: $(STAMP)  ## run every test, two files at a time
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 mutants: $(STAMP)  ## remove one protection after the other, and see that the tests notice each
 	$(BIN)/python -m tools.mutants --jobs $(JOBS)

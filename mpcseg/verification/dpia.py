@@ -126,7 +126,13 @@ def _study(agreement: Agreement, plan: StudyPlan) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "last day on which it may run", f"{spec.expires.isoformat()} (UTC)"
-    yield "starting point", f"drawn from joint moments with the seed {spec.seed}, which is public"
+    start = f"drawn from joint moments with the seed {spec.seed}, which is public"
+    if spec.former is not None:
+        start = (
+            f"released centroids of the former study with the digest {spec.former}; those of "
+            f"segments that were hidden there, {start}"
+        )
+    yield "starting point", start
     yield "parameter set", f"{escaped(parameters.name)}, {chosen}"
     yield (
         "security level",

@@ -48,7 +48,7 @@ def test_every_dependency_is_in_the_image() -> None:
     assert names <= IMAGE.keys(), "make docker/requirements.lock anew, as its head says"
 
 
-@pytest.mark.parametrize("tool", ["pytest", "ruff", "mypy", "hypothesis", "scikit-learn"])
+@pytest.mark.parametrize("tool", ["pytest", "ruff", "mypy", "hypothesis", "playwright"])
 def test_no_tool_of_developers_is_in_the_image(tool: str) -> None:
     assert tool in EVERYTHING
     assert tool not in IMAGE

@@ -264,7 +264,7 @@ OPERATIONS: list[
      (AgreementError, "field note is unknown")),
     ("a field beside the terms", lambda: edited(lambda d: d.update(note="")), TODAY,
      (AgreementError, "an agreement and signatures, and nothing else")),
-    ("another version", lambda: with_format("mpcseg agreement 2"), TODAY,
+    ("another version", lambda: with_format("mpcseg agreement 3"), TODAY,
      (AgreementError, "its format is not 'mpcseg agreement 2'")),
     ("signatures as a list", lambda: edited(lambda d: d.update(signatures=[])), TODAY,
      (AgreementError, "not an object")),

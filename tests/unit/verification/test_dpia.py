@@ -148,6 +148,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         {"name": "visits", "kind": "numeric", "lower": 0, "upper": 9}]},
     "party_shares": {"party_shares": True},
     "fairness": {"fairness": {"threshold": 0.9}},
+    "former": {"former": "ab" * 32},
     "consent": {"consent": {"column": "may", "value": "yes"}},
     "consent.column": {"consent": {"column": "allowed", "value": "yes"}},
     "consent.value": {"consent": {"column": "may", "value": "1"}},
