@@ -14,6 +14,7 @@ from mpcseg.cli.study_screen import print_checks
 from mpcseg.errors import ConfigError
 from mpcseg.study.agreement import Check
 from mpcseg.study.card import load_card, spoken
+from mpcseg.study.certificate import certificate_fingerprint
 from mpcseg.study.renewal import (
     RENEWAL_SUFFIX,
     Renewal,
@@ -68,6 +69,7 @@ def new(
             "Choose another --output, or move it away if it is out of date.",
         )
     write_renewal(made, target)
+    _show_certificates(made, Console())
     _show(spec, made, target, Console())
 
 
@@ -79,19 +81,21 @@ def sign(
     identity: Annotated[
         Path,
         typer.Option(
-            "--identity", help="This organisation's folder; of a renewed one the old or the new."
+            "--identity", help="This organisation's folder; the new one if it is being renewed."
         ),
     ],
 ) -> None:
     """Sign a renewal in the name of this organisation; every organisation of the study must.
 
-    Compare the digest with the others by telephone first, and the new certificate with its owner.
+    Compare the digest with the others by telephone first, and each new certificate with its owner.
+    The owner signs with the new folder: a certificate that is not in it is not signed.
     """
     spec, renewal, path = _loaded(agreement, files)
     renewal.verify_signable(spec)
     console = Console()
     signed = renewal.signed_by(spec, load_own_identity(identity))
     write_renewal(signed, path)
+    _show_certificates(signed, console)
     _show(spec, signed, path, console)
 
 
@@ -116,6 +120,13 @@ def _loaded(agreement: Path, files: list[Path]) -> tuple[StudySpec, Renewal, Pat
     """The study with all renewals before the last one, and the last one with its file."""
     *earlier, path = files
     return study_to_end(agreement, earlier), load_renewal(path), path
+
+
+def _show_certificates(renewal: Renewal, console: Console) -> None:
+    """Print each new certificate's fingerprint, to be compared with its owner's."""
+    for name, text in renewal.terms.certificates.items():
+        line = f"new certificate of {name}: SHA-256 {certificate_fingerprint(text.encode())}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(spec: StudySpec, renewal: Renewal, path: Path, console: Console) -> None:

@@ -13,6 +13,7 @@ from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.clusters import parse_clusters
 from mpcseg.cli.study_columns import profile_columns
 from mpcseg.errors import ConfigError
+from mpcseg.report.terms import crossed_cells
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
 from mpcseg.study.draft_following import following
 
@@ -197,6 +198,9 @@ def new(  # noqa: PLR0913  each is an option of the command line
     typer.echo(f"draft: {path}")
     if len(spec.parties) == 1:
         typer.echo("warning: with one party, the sums over all parties are those of that party.")
+    crossed = crossed_cells(spec)
+    if crossed:
+        typer.echo(f"warning: {crossed}.")
     if not feature and former is None:
         typer.echo("The features are examples: edit them in the draft.")
     typer.echo("Compare the cards' fingerprints by telephone before anybody signs:")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mpcseg.report.terms import exact, received, roles, terms
+from mpcseg.report.terms import crossed_cells, exact, received, roles, terms
 from mpcseg.study.agreement import Agreement, Check
 from mpcseg.study.card import spoken
 from mpcseg.study.certificate import load_certificate
@@ -26,6 +26,9 @@ def print_terms(spec: StudySpec, console: Console) -> None:
     if spec.profile_columns:
         console.print(_profile_columns(spec))
     console.print(_terms(spec))
+    crossed = crossed_cells(spec)
+    if crossed:
+        _line(console, f"warning: {crossed}", style="yellow")
     for card in (spec.current_card(card.name) for card in spec.organisations):
         end = load_certificate(card.certificate_pem).not_valid_after_utc
         if end.date() < spec.expires:

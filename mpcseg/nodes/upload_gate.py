@@ -23,10 +23,11 @@ PER_CALLER = 4
 """Uploads that one node may have in progress: a node makes one, or two while a connection dies."""
 
 PER_ORGANISATION = 8
-"""The same of all nodes of an organisation, in all studies: one certificate never has all turns."""
+"""The same of all its party nodes, in all studies: one certificate never has all turns."""
 
 KEY_RECEIVED_AT_ONCE = 8
-"""Turns that only key nodes have: parties that take theirs slowly hold up no round."""
+"""Turns that only key nodes have: parties that take theirs slowly hold up no round. Key nodes of
+one organisation have half of them at most, in all studies."""
 
 LEAST_SECONDS = 60.0
 """That any upload may take from its turn on; more by its length, at :data:`LEAST_MBIT`."""
@@ -50,8 +51,9 @@ class UploadGate:
         received: uploads that are received at once.
         checked: blobs that are checked at once; each is in memory as a whole.
         per_caller: uploads that one node may have in progress.
-        per_organisation: that all nodes of one organisation may have.
-        for_keys: uploads of key nodes that are received at once, beside the others.
+        per_organisation: that all party nodes of one organisation may have.
+        for_keys: uploads of key nodes that are received at once, beside the others; those of one
+            organisation may have half of them.
         wait: seconds that an upload waits for its turn.
     """
 
@@ -69,9 +71,10 @@ class UploadGate:
             Role.KEY: asyncio.Semaphore(for_keys),
         }
         self.checking = asyncio.Semaphore(checked)
-        self._per_caller, self._per_organisation = per_caller, per_organisation
+        self._per_caller = per_caller
+        self._per_organisation = {Role.PARTY: per_organisation, Role.KEY: max(1, for_keys // 2)}
         self._wait = wait
-        self._open: Counter[tuple[str, Caller] | str] = Counter()
+        self._open: Counter[tuple[str, Caller] | Caller] = Counter()
 
     @asynccontextmanager
     async def receiving(
@@ -91,10 +94,10 @@ class UploadGate:
         node = (study_digest, caller)
         if (
             self._open[node] >= self._per_caller
-            or self._open[caller.name] >= self._per_organisation
+            or self._open[caller] >= self._per_organisation[caller.role]
         ):
             raise BusyError
-        self._open.update((node, caller.name))
+        self._open.update((node, caller))
         try:
             async with self._turn(caller.role):
                 seconds = longest_seconds(length)
@@ -107,7 +110,7 @@ class UploadGate:
                         "was given up"
                     ) from None
         finally:
-            self._open.subtract((node, caller.name))
+            self._open.subtract((node, caller))
             self._open = +self._open  # drops what is 0
 
     @asynccontextmanager

@@ -37,8 +37,9 @@ def hidden_section(received: Received) -> Section:
         paragraphs=(
             f"{counted(hidden.n_segments, 'segment').capitalize()} of {n_segments} "
             f"{verb} hidden: {hidden.reason}.",
-            f"So that nothing about them follows from the rest, these are withheld as well: "
-            f"{'; '.join(withheld)}.",
+            f"Of all segments together, less is told than otherwise: {'; '.join(withheld)} are "
+            "withheld. What the hidden segments are like together, their mean and roughly their "
+            "spread, can follow from the rest all the same; what one of them is like does not.",
         ),
         notes=(
             "A segment of fewer customers than agreed is not shown, nor one that the noise may "

@@ -52,6 +52,8 @@ def drift_section(drift: Drift) -> Section:
             "rounding and the chance of who is a customer explain (z).",
             "Rounds that stopped before the segments stood still make segments move a little more "
             "than that, with nothing changed.",
+            "The former study's results were read from a file that was opened before: their "
+            "signature was not checked again for this section.",
         ),
     )
 

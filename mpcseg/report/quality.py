@@ -77,8 +77,8 @@ def _indices(quality: Quality) -> tuple[tuple[str, float | None, str], ...]:
 def _findings(received: Received, quality: Quality) -> list[str]:
     if received.table.hidden.n_segments:
         return [
-            "Quality indices are not told, because segments are hidden: how wide the hidden ones "
-            "are would follow from them."
+            "Quality indices are not told, because segments are hidden: they would tell "
+            "exactly how wide the hidden ones are."
         ]
     found = []
     if quality.explained is None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from mpcseg.study.card import PublicCard, spoken
 from mpcseg.study.cluster_range import clusters_in_words
+from mpcseg.study.profile_columns import PARTY_COLUMN
 from mpcseg.study.spec import StudySpec
+
+_CROSSED = 2
 
 
 def roles(spec: StudySpec, card: PublicCard) -> Iterator[str]:
@@ -32,6 +35,31 @@ def received(spec: StudySpec, card: PublicCard) -> Iterator[str]:
 def exact(number: float) -> str:
     """A number with all its digits: what is signed must be what was seen."""
     return f"{number:,.0f}" if float(number).is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def crossed_cells(spec: StudySpec) -> str | None:
+    """Which agreed columns may tell small cells together; None where noise is agreed, or none may.
+
+    Small cells are hidden in each column by itself: what a category hides may be the difference of
+    two values that others show, and a mean of zeros and ones is a count.
+    """
+    if spec.privacy.is_noised:
+        return None
+    categories = [column.name for column in spec.categories]
+    if spec.party_shares:
+        categories.append(PARTY_COLUMN)
+    counts = [
+        column.name
+        for column in spec.numeric_columns
+        if (column.transform, column.lower, column.upper) == ("identity", 0, 1)
+    ]
+    if len(categories) < _CROSSED and not counts:
+        return None
+    return (
+        f"without noise, small cells may follow from columns together ("
+        f"{', '.join([*categories, *counts])}): they are hidden in each column by itself, and "
+        "categories within one another and 0/1 columns defeat that"
+    )
 
 
 def terms(spec: StudySpec) -> tuple[tuple[str, str], ...]:

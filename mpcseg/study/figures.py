@@ -123,8 +123,8 @@ class Report:
         categories: likewise; sizes by party are the last, where they are told.
         fairness_threshold: part of a group's share of everybody under which its share in a segment
             is under-represented; for the categories that are protected.
-        moments: of all customers together; None where segments are hidden, for the spreads of the
-            hidden ones would follow.
+        moments: of all customers together; None where segments are hidden, so that no more is told
+            of the hidden ones together than follows from the rest (docs/report.md).
         choice: how the number of segments was chosen; None where it was agreed.
     """
 

@@ -98,9 +98,15 @@ class Renewal:
     def signed_by(self, spec: StudySpec, identity: Identity) -> Renewal:
         """The same renewal with one more signature, by the key that stands in the agreement.
 
+        Args:
+            spec: the study with all renewals before this one.
+            identity: of who signs; of an organisation that is renewed, with its new certificate.
+
         Raises:
-            SignatureError: the organisation is not in the study, or has another signing key there.
+            SignatureError: the organisation is not in the study, has another signing key there, or
+                has not the certificate that stands for it in the renewal.
         """
+        self._verify_own(identity)
         signature = identity.sign(_PURPOSE, bytes.fromhex(self.terms.digest))
         signed = Renewal(self.terms, {**self.signatures, identity.name: signature})
         signed._verify_no_stranger(spec)
@@ -112,7 +118,8 @@ class Renewal:
 
         1. It is the next version of this study.
         2. Only organisations of the study are renewed; each certificate is of the kind that nodes
-           have, made out to its organisation, and new: neither it nor its key was anybody's.
+           have, made out to its organisation, and new: neither it nor its key was anybody's, or is
+           somebody else's in the same renewal.
         3. Nobody has signed who is not an organisation of the study.
         4. Every organisation has signed, with the signing key of the agreement.
 
@@ -121,10 +128,16 @@ class Renewal:
         """
         terms = self.terms
         yield checked("version", f"{terms.version} of study {spec.name}", self._follows, spec)  # 1
+        keys: dict[bytes, str] = {}
         for name, text in terms.certificates.items():  # 2
             said = f"of '{name}'"
             try:
                 card = _renewed_card(spec, name, text)
+                owner = keys.setdefault(_public_key(card), name)
+                if owner != name:
+                    raise RenewalError(
+                        f"the new certificates of '{owner}' and '{name}' have the same key", _MAKE
+                    )
             except MpcsegError as error:
                 yield Check(f"new certificate {said}", "", error)
             else:
@@ -155,6 +168,18 @@ class Renewal:
                 raise one.error
         for name, text in self.terms.certificates.items():
             verify_valid(text.encode(), f"the new certificate of '{name}'")
+
+    def _verify_own(self, identity: Identity) -> None:
+        """The one who is renewed must have the key: another one's key would let him in instead."""
+        text = self.terms.certificates.get(identity.name)
+        if text is not None and text.encode() != identity.certificate_pem:
+            raise SignatureError(
+                f"the new certificate of '{identity.name}' in the renewal is not that of this "
+                "identity",
+                "Sign with the folder that `mpcseg identity renew` made. If that is this one, then "
+                "somebody else has made the certificate: sign nothing, and ask who began the "
+                "renewal.",
+            )
 
     def _follows(self, spec: StudySpec) -> None:
         terms = self.terms

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mpcseg.nodes.planning import StudyPlan
 from mpcseg.report.table import plain
-from mpcseg.report.terms import exact
+from mpcseg.report.terms import crossed_cells, exact
 from mpcseg.study.spec import ReleaseTerms, StudySpec
 from mpcseg.verification.markdown import escaped, names, table
 
@@ -177,6 +177,13 @@ def _releases(spec: StudySpec) -> Iterator[Risk]:
             "results reach somebody without customers in the study",
             f"{names(outside)}: receive results and bring no records",
             "the agreement names them, and all have to sign it",
+        )
+    crossed = crossed_cells(spec)
+    if crossed:
+        yield (
+            "a few customers of a segment are read from several columns together",
+            escaped(crossed),
+            "**nothing: agree on noise, or on columns that are not made of one another**",
         )
     if release.smallest_segment < _USUAL_SEGMENT:
         yield (

@@ -35,6 +35,8 @@ from mpcseg.nodes.planning import StudyPlan, study_plan
 from mpcseg.nodes.progress import Progress
 from mpcseg.nodes.round_work import round_work, study_uploads
 from mpcseg.nodes.transport import Roster
+from mpcseg.reference.rounds import RoundKind
+from mpcseg.study.column_figures import category_names
 from mpcseg.study.spec import StudySpec
 from mpcseg.verification.computed import ComputedRound, ComputedStudy
 from mpcseg.verification.replay_evidence import StorageEvidence, units_of
@@ -43,6 +45,7 @@ from mpcseg.verification.replay_noise import (
     NoiseFit,
     RoundDraws,
     StudyNoiseFit,
+    column_groups,
     verify_draws,
     verify_rounds,
 )
@@ -203,7 +206,7 @@ class _Replayer:
         ]
         whole = verify_rounds(
             [
-                RoundDraws(one.work.kind, self._stds(one).shape, some)
+                RoundDraws(one.work.kind, self._stds(one).shape, some, self._groups(one.work.kind))
                 for one, some in zip(verified, draws, strict=True)
             ]
         )
@@ -290,6 +293,11 @@ class _Replayer:
 
     def _stds(self, one: _Round) -> NDArray[np.float64]:
         return self._plan.noise.stds(one.work.kind, one.work.sign, one.done.order.n_clusters)
+
+    def _groups(self, kind: RoundKind) -> dict[str, slice]:
+        spec = self._spec
+        names = [name for name, _, _ in category_names(spec)]
+        return column_groups(kind, spec.n_features, spec.column_layout, names)
 
     def _with_hyperplanes(self, one: _Round) -> RoundWork:
         key = Roster(self._spec).key

@@ -6,7 +6,8 @@ rounds. That finds noise of another size, left out of a release, or written by h
 its own, if it is in enough draws that a test has together. What no test finds:
 
 - noise somewhat smaller than agreed in a few draws: 0.8 times the agreed size in one cluster, or
-  half of it in another cluster each round;
+  half of it in another cluster each round; nor any size in a column that the profile round alone
+  has, where there are two or three clusters;
 - a compute node that draws until it likes what it got: nobody sees the draws that it threw away.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from mpcseg.errors import ReplayError
-from mpcseg.reference.rounds import ADMISSION_RULES, SCOUT_KINDS, RoundKind
+from mpcseg.reference.columns import ColumnLayout
+from mpcseg.reference.rounds import ADMISSION_RULES, SCOUT_KINDS, SQUARE_KINDS, RoundKind
 
 Array = NDArray[np.float64]
 
@@ -71,11 +73,14 @@ class RoundDraws:
         kind: of the round.
         shape: of its sums.
         draws: of all sums, row-major.
+        groups: columns of the sums that are tested together as well, by a name for errors; as
+            :func:`column_groups` has them.
     """
 
     kind: RoundKind
     shape: tuple[int, ...]
     draws: Sequence[Draw]
+    groups: Mapping[str, slice] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,37 @@ class StudyNoiseFit(NoiseFit):
     n_of_cluster: int
     p_parts: float
     least_p_part: float
+
+
+def column_groups(
+    kind: RoundKind, n_features: int, columns: ColumnLayout, categories: Sequence[str]
+) -> dict[str, slice]:
+    """Columns of a round's sums that one release is made of, and that few clusters have few of.
+
+    A column has as many draws as there are clusters where one round alone has it.
+
+    Args:
+        kind: of the round.
+        n_features: d.
+        columns: the study's profile columns.
+        categories: names of `columns.all_groups`, in their order.
+
+    Returns:
+        Squares of features; sums and squares of numeric columns; labels of each category.
+    """
+    if kind not in SQUARE_KINDS:
+        return {}
+    begin, end = n_features + 1, 2 * n_features + 1
+    if kind != "profile":
+        return {"the squares of features in scout rounds": slice(begin, end)}
+    groups = {"the squares of features": slice(begin, end)}
+    if columns.n_numeric:
+        begin, end = end, end + 2 * columns.n_numeric
+        groups["all numeric profile columns"] = slice(begin, end)
+    for name, size in zip(categories, columns.all_groups, strict=True):
+        begin, end = end, end + size
+        groups[f"the profile column '{name}'"] = slice(begin, end)
+    return groups
 
 
 def verify_draws(draws: Sequence[Draw], place: str) -> NoiseFit | None:
@@ -161,7 +197,8 @@ def verify_rounds(rounds: Sequence[RoundDraws]) -> StudyNoiseFit | None:
     """Check the draws of several rounds together; returns how they fit, or None without noise.
 
     All draws are tested as those of a round are. Then parts are: how many draws are small, and
-    the sums of squares of each cluster, column, party and rule of admission over all rounds.
+    the sums of squares of each cluster, column, group of columns, party and rule of admission over
+    all rounds.
 
     Raises:
         ReplayError: as :func:`verify_draws`, or a part's p-value is under its bound.
@@ -232,14 +269,25 @@ def _parts(rounds: Sequence[RoundDraws]) -> Iterator[tuple[str, Array]]:
             (row.format(i), [table[i] for table in tables if i < len(table)])
             for i in range(max(map(len, tables)))
         ]
-        # A profile's first columns are those of a Lloyd round: sums of features, then sizes.
-        for j in range(min(table.shape[1] for table in tables)) if column else ():
+        # A profile's first columns are those of a Lloyd round: sums of features, then sizes. What
+        # it has beyond them, squares and profile columns, is in no other round.
+        for j in range(max(table.shape[1] for table in tables)) if column else ():
             name = column.format(ADMISSION_RULES[j] if kinds == ("admission",) else j)
-            named.append((name, [table[:, j] for table in tables]))
-        for name, pieces in named:
-            z = np.concatenate(pieces)
-            if len(z := z[~np.isnan(z)]):
-                yield name, z
+            named.append((name, [table[:, j] for table in tables if j < table.shape[1]]))
+        yield from _with_draws(named)
+    groups: dict[str, list[Array]] = {}
+    for one in rounds:
+        for name, columns in one.groups.items():
+            groups.setdefault(name, []).append(_deviations(one)[:, columns].ravel())
+    yield from _with_draws(groups.items())
+
+
+def _with_draws(named: Iterable[tuple[str, list[Array]]]) -> Iterator[tuple[str, Array]]:
+    """Each part in one piece, without what has no noise; parts without any are left out."""
+    for name, pieces in named:
+        z = np.concatenate(pieces)
+        if len(z := z[~np.isnan(z)]):
+            yield name, z
 
 
 def _p_squares(squares: ArrayLike, n_draws: ArrayLike) -> Array:

@@ -98,7 +98,8 @@ def _renewals() -> list[bytes]:
     new = renew_identity(identity("alder"), scratch() / "renewed")
     renewal = new_renewal(study_spec(), [new.card])
     for card in study_spec().organisations:
-        renewal = renewal.signed_by(study_spec(), identity(card.name))
+        own = new if card.name == new.name else identity(card.name)
+        renewal = renewal.signed_by(study_spec(), own)
     return [renewal.canonical]
 
 

@@ -95,7 +95,7 @@ def test_a_study_goes_on_with_certificates_that_were_renewed_half_way(
     new_hub = renew_identity(nodes.compute, tmp_path / "new-hub")
     new_first = renew_identity(first, tmp_path / "new-first")
     renewal = new_renewal(spec, [new_hub.card, new_first.card])
-    for own in (nodes.compute, nodes.key, first, second):
+    for own in (new_hub, nodes.key, new_first, second):
         renewal = renewal.signed_by(spec, own)
     now = renewed(spec, [renewal])
     hub = start("hub-2", serve_compute, now, new_hub, address, storage, 1)

@@ -66,8 +66,10 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
         "study", "renewal", "new", agreement, "--card", tmp_path / "new" / "alder.card",
         fails=ConfigError,
     )  # fmt: skip
+    assert f"new certificate of alder: SHA-256 {card.fingerprint}" in said
     said = run("study", "renewal", "sign", agreement, file, "--identity", tmp_path / "new")
     assert "still missing: birch" in said
+    assert f"new certificate of alder: SHA-256 {card.fingerprint}" in said
     with pytest.raises(SignatureError, match="signature of 'birch' under the renewal is missing"):
         taken(file)
     assert "still missing: birch" in run(
@@ -86,6 +88,10 @@ def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Pa
     assert "version 2 is due" in run(
         "study", "renewal", "verify", agreement, third, fails=RenewalError
     )
+    assert "`mpcseg identity renew` made" in run(
+        "study", "renewal", "sign", agreement, file, third, "--identity", tmp_path / "birch",
+        fails=SignatureError,
+    )  # fmt: skip
     for own_folder in ("new", "newer"):
         run("study", "renewal", "sign", agreement, file, third, "--identity", tmp_path / own_folder)
     run("study", "renewal", "verify", agreement, file, third)

@@ -165,6 +165,32 @@ def test_profile_columns_are_drafted_and_shown(tmp_path: Path, cards: list[str])
         assert re.search(said, shown), said
 
 
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        (["--profile-column", "age=18-29,30 and more"], None),
+        (["--profile-column", "visits:identity:0:9"], None),
+        (["--profile-column", "vip:log1p:0:1"], None),
+        (["--profile-column", "vip:identity:0:1"], "vip"),
+        (["--profile-column", "age=a,b", "--profile-column", "band=a,b,c"], "age, band"),
+        (["--profile-column", "age=a,b", "--party-shares"], "age, party"),
+    ],
+)
+def test_columns_that_may_tell_small_cells_together_are_warned_of(
+    tmp_path: Path, cards: list[str], columns: list[str], named: str | None
+) -> None:
+    options = [*NEW, *cards, *columns, "--output", tmp_path / "study.toml"]
+    exact = ["--epsilon", "none", "--acknowledgement", NO_NOISE_SENTENCE]
+    said = run(*options, *exact), run("show", tmp_path / "study.toml")
+    for text in said:
+        if named is None:
+            assert "small cells may follow" not in text
+        else:
+            assert f"small cells may follow from columns together ({named})" in text
+    (tmp_path / "study.toml").unlink()
+    assert "small cells may follow" not in run(*options)
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "feature": (["--feature", "spend:0:1"], "is not NAME:TRANSFORM:LOWER:UPPER"),
     "profile column": (["--profile-column", "age"], "is neither of the two forms"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -10,7 +11,7 @@ from mpcseg.errors import BlobTooLargeError, TruncatedStreamError
 from mpcseg.nodes import upload_gate
 from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import Caller, Role
-from mpcseg.nodes.upload_gate import BusyError, ByteQuota, UploadGate
+from mpcseg.nodes.upload_gate import KEY_RECEIVED_AT_ONCE, BusyError, ByteQuota, UploadGate
 
 A, B = Caller("a", Role.PARTY), Caller("b", Role.PARTY)
 KEY = Caller("a", Role.KEY)
@@ -94,6 +95,29 @@ def test_parties_that_hold_every_turn_hold_up_no_key_node() -> None:
             with pytest.raises(BusyError):
                 async with gate.receiving("study", B, 1):
                     pass
+
+    asyncio.run(scenario())
+
+
+def test_one_organisations_key_nodes_leave_half_of_their_turns_to_others() -> None:
+    other = Caller("b", Role.KEY)
+
+    async def scenario() -> None:
+        gate = UploadGate(wait=0.05)
+        studies = [f"study {i}" for i in range(KEY_RECEIVED_AT_ONCE)]
+        half = KEY_RECEIVED_AT_ONCE // 2
+        async with contextlib.AsyncExitStack() as held:
+            for study in studies[:half]:
+                await held.enter_async_context(gate.receiving(study, KEY, 1))
+            for study in studies[half:]:
+                with pytest.raises(BusyError):
+                    await held.enter_async_context(gate.receiving(study, KEY, 1))
+            # Neither its own party nodes nor others' key nodes wait for it.
+            await held.enter_async_context(gate.receiving("study", A, 1))
+            for study in studies[half:]:
+                await held.enter_async_context(gate.receiving(study, other, 1))
+        async with gate.receiving("study", KEY, 1):
+            pass
 
     asyncio.run(scenario())
 

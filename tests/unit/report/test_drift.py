@@ -234,6 +234,7 @@ def test_the_section_says_what_was_computed_and_its_figures_can_be_drawn() -> No
     moved[0, 0] += DEVIATIONS[0]
     seen = compared(found(), found(np.array([2000.0, 3000.0, 5000.0]), moved))
     section = drift_section(seen)
+    assert "signature was not checked again" in section.notes[-1]
     assert section.paragraphs[0].startswith("A limit is passed: their sizes, where segment 3 is")
     (table,) = section.tables
     rows = [dict(zip((c.name for c in table.columns), row, strict=True)) for row in table.rows]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from mpcseg.errors import (
     CertificateEndedError,
@@ -20,6 +21,7 @@ from mpcseg.errors import (
 )
 from mpcseg.study.agreement import Agreement, utc_today, verify_member
 from mpcseg.study.card import PublicCard, load_card
+from mpcseg.study.certificate import self_signed
 from mpcseg.study.identity import Identity, load_identity, renew_identity
 from mpcseg.study.renewal import (
     Renewal,
@@ -46,9 +48,21 @@ def renewed_identity(name: str = "alder", days: int = 730) -> Identity:
     return renew_identity(identity(name), folder() / str(next(_NUMBERS)), days=days)
 
 
+def of_one_key(*names: str) -> dict[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return {name: self_signed(name, key, [], 730).decode() for name in names}
+
+
+def signer(name: str, renewal: Renewal) -> Identity:
+    """Who signs: one who is renewed with what stands for him, be it his certificate or not."""
+    text = renewal.terms.certificates.get(name)
+    own = identity(name)
+    return own if text is None else dataclasses.replace(own, certificate_pem=text.encode())
+
+
 def by_all(renewal: Renewal, spec: StudySpec, *, but: str = "") -> Renewal:
     for name in NAMES:
-        renewal = renewal if name == but else renewal.signed_by(spec, identity(name))
+        renewal = renewal if name == but else renewal.signed_by(spec, signer(name, renewal))
     return renewal
 
 
@@ -166,6 +180,11 @@ REFUSED: dict[str, tuple[Callable[[StudySpec], Renewal], type[MpcsegError], str]
         RenewalError,
         "has a key that 'alder' has in the study already",
     ),
+    "one key for two organisations": (
+        lambda spec: changed(made(spec), spec, certificates=of_one_key("alder", "birch")),
+        RenewalError,
+        "the new certificates of 'alder' and 'birch' have the same key",
+    ),
     "a certificate that is none": (
         lambda spec: changed(made(spec), spec, certificates={"alder": "nothing"}),
         RenewalError,
@@ -211,12 +230,18 @@ def test_who_signs_has_the_signing_key_of_the_agreement() -> None:
         fresh.signed_by(spec, identity("oak"))
     with pytest.raises(SignatureError, match="in the name of 'birch'"):
         fresh.signed_by(spec, identity("birch", 1))
-    # The one who is renewed signs with the old identity or the new one: the key is the same.
-    new = renewed_identity()
-    fresh = new_renewal(spec, [new.card])
-    assert (
-        fresh.signed_by(spec, new).signatures == fresh.signed_by(spec, identity("alder")).signatures
-    )
+
+
+def test_the_one_who_is_renewed_signs_nothing_but_the_certificate_that_it_has() -> None:
+    """Also one made out to its name over another one's key, which all the others would pin."""
+    spec, new = study_spec(), renewed_identity()
+    genuine = new_renewal(spec, [new.card])
+    forged = new_renewal(spec, [renewed_identity().card])
+    forged.verify_signable(spec)
+    assert genuine.signed_by(spec, new).signatures.keys() == {"alder"}
+    for renewal, own in ((forged, new), (forged, identity("alder")), (genuine, identity("alder"))):
+        with pytest.raises(SignatureError, match="'alder' in the renewal is not that of this"):
+            renewal.signed_by(spec, own)
 
 
 def test_any_changed_byte_of_a_renewal_is_refused() -> None:

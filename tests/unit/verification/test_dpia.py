@@ -272,6 +272,10 @@ def test_profile_columns_and_sizes_by_party_are_named() -> None:
     assert "18-29" in columns[4][2]
     assert "4 columns" in text
     assert any("customers of each company" in risk for risk in risk_texts(spec))
+    crossed = "read from several columns together"
+    assert not any(crossed in risk for risk in risk_texts(spec))
+    exact = spec.model_copy(update={"privacy": study_spec(privacy=no_noise()).privacy})
+    assert any(crossed in risk for risk in risk_texts(exact))
 
 
 def test_what_stands_in_an_agreement_is_text_and_nothing_else() -> None:

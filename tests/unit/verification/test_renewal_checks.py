@@ -26,9 +26,10 @@ def renewals(tmp_path_factory: pytest.TempPathFactory) -> list[Renewal]:
     """Versions 2 and 3, of alder and of birch, signed by all."""
     folder, made, spec = tmp_path_factory.mktemp("renewals"), list[Renewal](), SPEC
     for name in ("alder", "birch"):
-        one = new_renewal(spec, [renew_identity(identity(name), folder / name).card])
+        new = renew_identity(identity(name), folder / name)
+        one = new_renewal(spec, [new.card])
         for card in SPEC.organisations:
-            one = one.signed_by(SPEC, identity(card.name))
+            one = one.signed_by(SPEC, new if card.name == name else identity(card.name))
         made.append(one)
         spec = renewed(spec, [one])
     return made

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mpcseg.errors import ReplayError
+from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.rounds import RoundKind, sums_shape
 from mpcseg.verification.replay_noise import (
     LEAST_P_STUDY,
@@ -16,6 +17,7 @@ from mpcseg.verification.replay_noise import (
     Draw,
     RoundDraws,
     chance_to_notice,
+    column_groups,
     verify_draws,
     verify_rounds,
 )
@@ -31,16 +33,28 @@ Change = Callable[[RoundKind, int, Array], None]
 """Changes the deviations of a round, given its kind and index, in place."""
 
 
-def study(rng: np.random.Generator, shape: tuple[int, ...], change: Change) -> list[RoundDraws]:
+COLUMNS = ColumnLayout(n_numeric=2, groups=(6,), n_parties=3)
+MANY = (3, 12, 5, 6)
+FEW = (3, 2, 5, 6)
+"""Shapes with profile columns: from 11 on sums and squares of two numbers, 6 labels, 3 parties."""
+
+
+def study(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    change: Change,
+    columns: ColumnLayout = NO_COLUMNS,
+) -> list[RoundDraws]:
     n_parties, k, d, n_rounds = shape
     kinds: list[RoundKind] = ["admission", "moments", *["lloyd"] * n_rounds, "profile"]  # type: ignore[list-item]
     rounds = []
     for index, kind in enumerate(kinds):
-        sums = sums_shape(kind, k, d, n_parties)
+        sums = sums_shape(kind, k, d, n_parties, columns)
         z = rng.normal(size=sums)
         change(kind, index, z)
         draws = [Draw(f"{kind}-{i}", round(value * STD), STD) for i, value in enumerate(z.flat)]
-        rounds.append(RoundDraws(kind, sums, draws))
+        groups = column_groups(kind, d, columns, ("band", "party")[: len(columns.all_groups)])
+        rounds.append(RoundDraws(kind, sums, draws, groups))
     return rounds
 
 
@@ -158,6 +172,77 @@ def a_release_without(kind: RoundKind, index: int, z: Array) -> None:
 )
 def test_other_noise_is_found_and_named(change: Change, message: str) -> None:
     assert message in complaint(study(np.random.default_rng(3), SMALL, change))
+
+
+def in_the_profile(columns: slice, factor: float) -> Change:
+    def change(kind: RoundKind, index: int, z: Array) -> None:
+        if kind == "profile":
+            z[:, columns] *= factor
+
+    return change
+
+
+@pytest.mark.parametrize("column", [6, 11, 13, 15, 23])
+def test_a_profile_column_without_its_noise_is_found_where_there_are_many_clusters(
+    column: int,
+) -> None:
+    """A square of a feature or number, a number, a label, a party: twelve draws each."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        tenth = in_the_profile(slice(column, column + 1), 0.1)
+        said = complaint(study(rng, MANY, tenth, COLUMNS))
+        assert f"of column {column} of all clusters has 0." in said
+        none = in_the_profile(slice(column, column + 1), 0.01)
+        assert complaint(study(rng, MANY, none, COLUMNS)) != ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (slice(6, 11), "the squares of features"),
+        (slice(11, 15), "all numeric profile columns"),
+        (slice(15, 21), "the profile column 'band'"),
+        (slice(21, 24), "the profile column 'party'"),
+    ],
+)
+def test_columns_that_belong_together_are_found_with_two_clusters(
+    columns: slice, name: str
+) -> None:
+    """What one column of two draws would not show: docs/threat-model.md says so."""
+    rng = np.random.default_rng(3)
+    said = complaint(study(rng, FEW, in_the_profile(columns, 0.05), COLUMNS))
+    assert f"of {name} has 0.0" in said
+    one = in_the_profile(slice(columns.start, columns.start + 1), 0.05)
+    assert complaint(study(rng, FEW, one, COLUMNS)) == ""
+
+
+def test_groups_of_columns_are_all_that_the_profile_has_and_lloyd_rounds_have_not() -> None:
+    groups = column_groups("profile", 5, COLUMNS, ("band", "party"))
+    columns = [j for group in groups.values() for j in range(group.start, group.stop)]
+    assert columns == list(range(6, sums_shape("profile", 2, 5, 3, COLUMNS)[1]))
+    assert column_groups("lloyd", 5, COLUMNS, ("band", "party")) == {}
+
+
+def test_honest_studies_with_profile_columns_pass() -> None:
+    rng = np.random.default_rng(20261128)
+    for shape in (FEW, MANY):
+        for _ in range(60):
+            assert verify_rounds(study(rng, shape, honest, COLUMNS)) is not None
+
+
+def test_the_squares_of_scout_rounds_are_tested_by_themselves() -> None:
+    rng = np.random.default_rng(5)
+    shape = sums_shape("appraisal", 2, 5)
+    rounds = study(rng, FEW, honest)
+    for index in range(2):
+        z = rng.normal(size=shape)
+        z[:, 6:] *= 0.2
+        draws = [Draw(f"{index}-{i}", round(v * STD), STD) for i, v in enumerate(z.flat)]
+        rounds.append(
+            RoundDraws("appraisal", shape, draws, column_groups("appraisal", 5, NO_COLUMNS, ()))
+        )
+    with pytest.raises(ReplayError, match="the squares of features in scout rounds has 0"):
+        verify_rounds(rounds)
 
 
 def test_without_agreed_noise_there_is_nothing_to_fit() -> None:
