@@ -54,6 +54,8 @@ _NOT_OF_PACKAGES = (
     "pyarrow/src",
     "pyarrow/**/*.pxd",
     "pyarrow/**/*.pyx",
+    "sklearn/datasets/data",
+    "sklearn/datasets/images",
     "zstandard/**/*.c",
 )
 # Loaded by name while a program runs, so that no file says that it needs it.

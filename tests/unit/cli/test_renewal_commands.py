@@ -34,7 +34,9 @@ def run(*arguments: object, fails: type[MpcsegError] | None = None, **env: str) 
     return f"{done.output}{done.exception.message} {done.exception.hint}"
 
 
-def test_a_certificate_that_has_ended_is_renewed_with_commands_only(tmp_path: Path) -> None:
+def test_a_certificate_that_has_ended_is_renewed_with_commands_only(  # noqa: PLR0915  one course
+    tmp_path: Path,
+) -> None:
     own = save_identity(tmp_path / "alder", "alder", days=0)
     known = {"alder": own}
     birch = save_identity(tmp_path / "birch", "birch")
