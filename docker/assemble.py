@@ -54,6 +54,7 @@ _NOT_OF_PACKAGES = (
     "pyarrow/src",
     "pyarrow/**/*.pxd",
     "pyarrow/**/*.pyx",
+    "altair/datasets/_metadata",
     "sklearn/datasets/data",
     "sklearn/datasets/images",
     "zstandard/**/*.c",
