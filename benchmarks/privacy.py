@@ -27,6 +27,7 @@ from mpcseg.privacy.noise import draw
 from mpcseg.reference.lloyd import profile_sums, soft_weights, weighted_sums
 from mpcseg.reference.metrics import inertia
 from mpcseg.reference.moments import moment_sums
+from mpcseg.reference.rounds import ScoutTerms
 from mpcseg.reference.sign import sign_for
 from mpcseg.study.schedule import RoundRequest, Schedule, StudyResult
 from mpcseg.study.spec import FeatureSpec
@@ -109,10 +110,18 @@ def _scaled(name: str, features: tuple[FeatureSpec, ...], *, own_range: bool) ->
     return np.column_stack(columns)
 
 
-def plan(epsilon: float | None, n_features: int, *, own_draw: bool, n_rounds: int) -> NoisePlan:
+def plan(
+    epsilon: float | None,
+    n_features: int,
+    *,
+    own_draw: bool,
+    n_rounds: int,
+    n_clusters: int = N_CLUSTERS,
+    scouting: ScoutTerms | None = None,
+) -> NoisePlan:
     """The noise of a study of one party; None for no noise."""
     shape: dict[str, Any] = {
-        "n_clusters": N_CLUSTERS,
+        "n_clusters": n_clusters,
         "n_features": n_features,
         "n_rounds": n_rounds,
         "n_parties": 1,
@@ -120,6 +129,7 @@ def plan(epsilon: float | None, n_features: int, *, own_draw: bool, n_rounds: in
         "signs": (BLUNT, SHARP),
         "own_draw": own_draw,
         "delta": DELTA,
+        "scouting": scouting,
     }
     return no_noise_plan(**shape) if epsilon is None else noise_plan(epsilon=epsilon, **shape)
 
@@ -145,8 +155,9 @@ def study(
         former=former,
     )
     while (request := schedule.request()) is not None:
-        stds = noise.stds(request.kind, request.sign)
-        sums = _sums(request, records, noise.n_clusters) + _drawn(stds)
+        k = request.n_clusters or noise.n_clusters
+        stds = noise.stds(request.kind, request.sign, request.n_clusters)
+        sums = _sums(request, records, k) + _drawn(stds)
         schedule.receive(sums + _drawn(stds) if noise.own_draw else sums)
     return schedule.result()
 
@@ -157,7 +168,7 @@ def _sums(request: RoundRequest, records: Array, n_clusters: int) -> Array:
     if request.kind == "moments" or request.hyperplanes is None:
         return moment_sums(records)
     weights = soft_weights(records, request.hyperplanes, sign_for(request.sign), n_clusters)
-    make = weighted_sums if request.kind == "lloyd" else profile_sums
+    make = weighted_sums if request.kind in ("lloyd", "scout") else profile_sums
     return make(records, weights)
 
 

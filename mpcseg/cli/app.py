@@ -13,22 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mpcseg import __version__
-from mpcseg.cli import (
-    audit,
-    compute,
-    demo,
-    drift,
-    health,
-    identity,
-    key,
-    kit,
-    party,
-    plan,
-    report,
-    shapes,
-    storage,
-    study,
-)
+from mpcseg.cli.commands import MARKUP, Commands
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.lifetime import end_with_parent
 from mpcseg.text import one_line
@@ -38,6 +23,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="mpcseg",
+    cls=Commands,
     help=(
         "Joint customer segmentation in which nobody sees a customer.\n\n"
         "Several organisations find common customer segments without showing their tables to "
@@ -46,22 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables would show records
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
 )
-app.command("demo")(demo.demo)
-app.command("report")(report.report)
-app.command("plan")(plan.plan)
-app.command("kit")(kit.kit)
-app.command("shapes")(shapes.shapes)
-app.command("drift")(drift.drift)
-app.add_typer(identity.app, name="identity")
-app.add_typer(study.app, name="study")
-app.add_typer(party.app, name="party")
-app.add_typer(compute.app, name="compute")
-app.add_typer(key.app, name="key")
-app.add_typer(storage.app, name="storage")
-app.add_typer(audit.app, name="audit")
-app.command("health")(health.health)
 
 
 def _show_version(wanted: bool) -> None:

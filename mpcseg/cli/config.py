@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-import pandas as pd
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mpcseg.audit.records import RecoveryKind
@@ -17,7 +16,10 @@ from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.nodes.route import parse_proxy
 from mpcseg.study.documents import check, read_toml
-from mpcseg.study.table import TableSource, is_database
+from mpcseg.study.table_source import TableSource, is_database
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/]+):([0-9]{1,5})")
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{64}")
@@ -56,11 +58,13 @@ def _proxy(text: str) -> str:
 
 def _data(value: object) -> Path | str | pd.DataFrame:
     """A file as a path, and a database's URL as it is: a path would lose one of its slashes."""
+    if isinstance(value, str | Path):
+        return str(value) if is_database(value) else Path(value)
+    import pandas as pd  # noqa: PLC0415  half a second, which other nodes have no use for
+
     if isinstance(value, pd.DataFrame):  # of a program; no file and no option can be one
         return value
-    if not isinstance(value, str | Path):
-        raise ValueError("must be a file or the URL of a database")
-    return str(value) if is_database(value) else Path(value)
+    raise ValueError("must be a file or the URL of a database")
 
 
 def _several(value: object) -> object:
@@ -73,7 +77,8 @@ Address = Annotated[str, AfterValidator(_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
-Data = Annotated[Path | str | pd.DataFrame, BeforeValidator(_data)]
+# Any is a DataFrame.
+Data = Annotated[Path | str | Any, BeforeValidator(_data)]
 
 # A line may be down for hours, and whoever mends it sleeps at night; organisations start theirs
 # within hours.

@@ -20,7 +20,7 @@ from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import Results
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table import ENVIRONMENT, TableSource, is_database
+from mpcseg.study.table_source import ENVIRONMENT, TableSource, is_database
 
 _TASK = "labels"
 

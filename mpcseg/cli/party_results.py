@@ -37,7 +37,7 @@ from mpcseg.study.agreement import verify_member
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table import TableSource
+from mpcseg.study.table_source import TableSource
 
 
 class ResultsConfig(OneStudyConfig):

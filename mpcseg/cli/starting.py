@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mpcseg.cli.agreed import studies_to_run, study_to_end, study_to_run
 from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig
-from mpcseg.study.cohort import Cohort, load_cohort
 from mpcseg.study.documents import read_bytes
 from mpcseg.study.former import FormerCentroids, open_former, verify_former_is_given
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import sealed_bytes
 from mpcseg.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from mpcseg.study.cohort import Cohort
 
 
 def party_study(settings: PartyConfig) -> StudySpec:
@@ -51,6 +55,9 @@ def compute_studies(settings: ComputeConfig) -> list[StudySpec]:
 
 def cohort_of(settings: PartyConfig, spec: StudySpec) -> Cohort:
     """A party's records; raises as `load_cohort`."""
+    # Reading tables takes a second to import, which only party nodes have use for.
+    from mpcseg.study.cohort import load_cohort  # noqa: PLC0415
+
     return load_cohort(
         settings.source,
         spec.features,

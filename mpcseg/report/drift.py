@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from mpcseg.errors import AgreementError
 from mpcseg.report.drift_figures import Figures, figures_of
@@ -280,4 +280,4 @@ def _quantile(expected: float, freedom: int) -> float:
     """What an index that is chance alone stays under, given its mean: a scaled chi-square."""
     if freedom < 1:
         return 0.0
-    return expected / freedom * float(chi2.isf(_CHANCE, freedom))
+    return expected / freedom * float(chdtri(freedom, _CHANCE))

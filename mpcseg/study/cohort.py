@@ -33,7 +33,8 @@ from mpcseg.study.columns import agreed_columns
 from mpcseg.study.profile_columns import ProfileColumn
 from mpcseg.study.selection import Kept, Selection, load_opt_out
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import TableSource, read_cells
+from mpcseg.study.table import read_cells
+from mpcseg.study.table_source import TableSource
 
 Array = npt.NDArray[np.float64]
 

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from mpcseg.errors import ConfigError, DatabaseError, MpcsegError
 from mpcseg.study.cells import shortest
 from mpcseg.study.columns import verify_columns
+from mpcseg.study.table_source import database_kind
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -33,22 +34,11 @@ if TYPE_CHECKING:
 URL_VARIABLE = "MPCSEG_DATABASE_URL"
 """Environment variable with the database's URL, so that it need not stand in a file."""
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(\+[A-Za-z0-9_]+)?://")
 _HARMLESS = re.compile(r"[A-Za-z0-9_]{1,40}")
 _ROWS = 20_000
 
 # Arrow has no such thing, or one that the checks of cells do not know.
 _AS_TEXT = {UUID, memoryview}
-
-
-def database_kind(text: str) -> str | None:
-    """The kind of database that a SQLAlchemy URL names, such as ``postgresql``; None for no URL.
-
-    Args:
-        text: a URL or a path.
-    """
-    found = _URL.match(text)
-    return found[1] if found else None
 
 
 def url_of_environment() -> str:

@@ -18,7 +18,8 @@ import pyarrow.parquet
 
 from mpcseg.errors import DatabaseError, OutputError
 from mpcseg.study.cells import shortest
-from mpcseg.study.database import database_kind, plain_errors
+from mpcseg.study.database import plain_errors
+from mpcseg.study.table_source import database_kind
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -38,7 +38,8 @@ from mpcseg.study.selection import (
     repeated_hashes,
 )
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table import TableSource, no_records, open_chunks
+from mpcseg.study.table import no_records, open_chunks
+from mpcseg.study.table_source import TableSource
 
 Array = npt.NDArray[np.float64]
 

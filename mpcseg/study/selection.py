@@ -20,7 +20,8 @@ from mpcseg.errors import ConfigError, EmptyTableError, UnreadableTableError
 from mpcseg.study.cells import Mask, Place, comparable, consenting, records_text, texts
 from mpcseg.study.columns import AgreedColumns
 from mpcseg.study.spec import Consent
-from mpcseg.study.table import TableSource, stands_twice, verify_identified
+from mpcseg.study.table import place_of, stands_twice, verify_identified
+from mpcseg.study.table_source import TableSource
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -98,7 +99,7 @@ class Selection:
             DuplicateIdError: an identifier that stands twice, with different values.
             MissingValueError: a row that stays has no identifier.
         """
-        place = self._source.place(self.n_read, cells.num_rows)
+        place = place_of(self._source, self.n_read, cells.num_rows)
         self.n_read += cells.num_rows
         stays = np.ones(cells.num_rows, dtype=np.bool_)
         identifiers = None

@@ -1,4 +1,4 @@
-"""Where a party's customer table is, and reading columns of it; every source gives Arrow cells.
+"""Reading columns of a party's customer table; every source gives Arrow cells.
 
 Runs at the party node, on its own disk or from its own database. Only the columns that are asked
 for are read. What is in the cells is checked by `mpcseg.study.cells`, the same for all sources.
@@ -20,7 +20,6 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from mpcseg.errors import (
-    ConfigError,
     DuplicateIdError,
     EmptyTableError,
     MissingValueError,
@@ -37,87 +36,29 @@ from mpcseg.study.cells import (
 from mpcseg.study.columns import verify_columns
 from mpcseg.study.database import (
     database_chunks,
-    database_kind,
     of_one_type,
     url_of_environment,
 )
+from mpcseg.study.table_source import ENVIRONMENT, TableSource
 
-__all__ = ["Table", "TableSource", "open_chunks", "read_cells", "read_table", "records_text"]
+__all__ = ["Table", "open_chunks", "place_of", "read_cells", "read_table", "records_text"]
 
-ENVIRONMENT = "env"
-"""Instead of a URL: that it stands in the environment."""
 
 _BLOCK_BYTES = 1 << 22
 _BATCH_ROWS = 1 << 16
 
 
-@dataclass(frozen=True)
-class TableSource:
-    """Where an organisation's customer table is.
-
-    Attributes:
-        data: a ``.csv`` (comma-separated, UTF-8, with a heading) or ``.parquet`` file; or a
-            SQLAlchemy URL (``dialect://…``); or ``env`` for the URL in MPCSEG_DATABASE_URL; or, of
-            a program, a DataFrame. Not shown, since a URL may hold a password.
-        id_column: the column of identifiers; None where there is none.
-        table: the table or view in the database; None for a file.
-
-    Raises:
-        ConfigError: a database without a table, or a file with one.
-    """
-
-    data: str | Path | pd.DataFrame = field(repr=False)
-    id_column: str | None = None
-    table: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.is_database and not self.table:
-            raise ConfigError(
-                "data is a database, but no table is named",
-                "Name the table or view that holds the customers: table.",
-            )
-        if self.table and not self.is_database:
-            raise ConfigError(
-                f"table '{self.table}' is named, but data is a file",
-                "Leave table out, or give data as a database URL.",
-            )
-
-    @property
-    def is_database(self) -> bool:
-        """Whether ``data`` is a URL, or says where one is."""
-        return is_database(self.data)
-
-    @property
-    def name(self) -> str:
-        """What messages call it: the file, or the table and the kind of database."""
-        if isinstance(self.data, pd.DataFrame):
-            return "the table in memory"
-        if not self.is_database:
-            return str(self.data)
-        kind = database_kind(str(self.data))
-        return f"table '{self.table}' of the {f'{kind} ' if kind else ''}database"
-
-    def place(self, first: int, n_rows: int) -> Place:
-        """Where rows of it stand, for messages.
-
-        Args:
-            first: how many rows came before.
-            n_rows: how many these are.
-        """
-        numbers = np.arange(first + 1, first + n_rows + 1, dtype=np.int64)
-        counted = COUNTED_IN_DATABASE if self.is_database else COUNTED_IN_FILE
-        return Place(self.name, numbers, counted)
-
-
-def is_database(data: str | Path | pd.DataFrame) -> bool:
-    """Whether the data of a configuration is a database and no file or table in memory.
+def place_of(source: TableSource, first: int, n_rows: int) -> Place:
+    """Where rows of a table stand, for messages.
 
     Args:
-        data: a path, a URL, the word ``env`` or a table.
+        source: the table.
+        first: how many rows came before.
+        n_rows: how many these are.
     """
-    if isinstance(data, pd.DataFrame):
-        return False
-    return str(data) == ENVIRONMENT or database_kind(str(data)) is not None
+    numbers = np.arange(first + 1, first + n_rows + 1, dtype=np.int64)
+    counted = COUNTED_IN_DATABASE if source.is_database else COUNTED_IN_FILE
+    return Place(source.name, numbers, counted)
 
 
 @dataclass(frozen=True)
@@ -151,7 +92,7 @@ def read_table(path: Path, id_column: str | None, columns: Sequence[str]) -> Tab
     """
     source = TableSource(path, id_column)
     cells = read_cells(source, list(dict.fromkeys([*([id_column] if id_column else []), *columns])))
-    place = source.place(0, cells.num_rows)
+    place = place_of(source, 0, cells.num_rows)
     identifiers = None
     if id_column:
         identifiers = texts(cells.column(id_column))

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mpcseg import errors
+from mpcseg.cli import commands
 from mpcseg.cli.app import app, main
 from mpcseg.nodes.lifetime import END_WITH_STDIN
 from mpcseg.nodes.summary import ComputeSummary
@@ -265,3 +266,37 @@ def test_a_node_ends_when_the_program_that_started_it_is_gone(
     began = time.monotonic()
     assert waiting.wait(timeout=30) == errors.SuspendedError.exit_status
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("module", "unused"),
+    [
+        ("app", {"numpy", "pandas", "tenseal", "grpc"}),
+        ("compute", {"pandas", "pyarrow", "scipy.stats", "sklearn", "altair"}),
+        ("key", {"pandas", "pyarrow", "scipy.stats", "sklearn", "altair", "tenseal"}),
+        ("study", {"pandas", "pyarrow", "scipy.stats", "sklearn", "altair", "tenseal"}),
+        ("party", {"scipy.stats", "sklearn", "altair"}),
+    ],
+)
+def test_a_command_imports_no_large_library_that_it_has_no_use_for(
+    module: str, unused: set[str]
+) -> None:
+    """They take seconds, which every start of a node would wait for."""
+    code = f"import sys, mpcseg.cli.{module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert f"mpcseg.cli.{module}" in done.stdout.split()
+    assert not unused & set(done.stdout.split())
+
+
+def test_every_command_is_in_the_help_with_what_it_does() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    for name in commands.NAMES:
+        assert re.search(rf"^\W*{name}\s+\w+ \w+", shown, re.MULTILINE), name
+
+
+def test_a_mistyped_command_is_told_the_one_that_was_meant() -> None:
+    shown = CliRunner().invoke(app, ["studdy"])
+    assert shown.exit_code == 2
+    assert "Did you mean 'study'?" in shown.output

@@ -15,7 +15,7 @@ from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace, write_t
 from mpcseg.errors import ConfigError
 from mpcseg.study.cohort import load_cohort
 from mpcseg.study.identity import PRIVATE_KEYS_FILE, load_identity
-from mpcseg.study.table import TableSource
+from mpcseg.study.table_source import TableSource
 
 
 def made(folder: Path) -> Workspace:

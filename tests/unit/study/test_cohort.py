@@ -19,7 +19,8 @@ from mpcseg.study.cells import Place
 from mpcseg.study.cohort import Cohort, load_cohort, scale_records
 from mpcseg.study.selection import load_opt_out
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import TableSource, read_table
+from mpcseg.study.table import read_table
+from mpcseg.study.table_source import TableSource
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),

@@ -20,9 +20,10 @@ from mpcseg import errors
 from mpcseg.study import database
 from mpcseg.study.cells import finite_numbers, texts
 from mpcseg.study.cohort import load_cohort
-from mpcseg.study.database import database_kind, of_one_type
+from mpcseg.study.database import of_one_type
 from mpcseg.study.spec import FeatureSpec
-from mpcseg.study.table import TableSource, read_cells
+from mpcseg.study.table import place_of, read_cells
+from mpcseg.study.table_source import TableSource, database_kind
 
 FEATURES = (FeatureSpec(name="recency", lower=0, upper=100),)
 
@@ -267,7 +268,7 @@ def test_pieces_of_different_types_join_without_losing_a_value() -> None:
 
 def test_numbers_that_are_kept_as_text_are_still_numbers(tmp_path: Path) -> None:
     cells = database._cells([1, "2.5", Decimal("0.1"), 1e300])
-    place = TableSource(tmp_path / "t.csv").place(0, 4)
+    place = place_of(TableSource(tmp_path / "t.csv"), 0, 4)
     np.testing.assert_array_equal(finite_numbers(cells, place, "v"), [1, 2.5, 0.1, 1e300])
 
 

@@ -26,7 +26,7 @@ from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import NO_NOISE, make_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
-from mpcseg.study.table import TableSource
+from mpcseg.study.table_source import TableSource
 from tests.organisations import study_spec
 from tests.unit.study import finished
 

@@ -16,7 +16,8 @@ from mpcseg.errors import ConfigError, EmptyTableError, MpcsegError
 from mpcseg.study import table as table_module
 from mpcseg.study.cohort import Cohort, load_cohort
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import TableSource, open_chunks, read_cells
+from mpcseg.study.table import open_chunks, place_of, read_cells
+from mpcseg.study.table_source import TableSource
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),
@@ -107,7 +108,7 @@ def test_pieces_join_to_the_whole_and_are_counted_through(
     assert max(piece.num_rows for piece in pieces) < 15
     whole = read_cells(source, ["id", "recency"])
     assert [str(name) for name in whole.column("id").to_pylist()] == [str(n) for n in range(50)]
-    assert source.place(7, 3).text().startswith("records 8, 9, 10 (")
+    assert place_of(source, 7, 3).text().startswith("records 8, 9, 10 (")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "database"])
