@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
@@ -32,7 +32,7 @@ NAMES = (
 )
 """Each is a module of this package that has a group ``app``, or a function of its own name."""
 
-MARKUP = "markdown"
+MARKUP: Literal["markdown"] = "markdown"
 
 
 class _Commands(Mapping[str, Any]):
