@@ -26,9 +26,9 @@ import numpy as np
 from pathlib import Path
 from mpcseg.memory import peak_rss_mb
 from mpcseg.study.agreement import load_study
-from mpcseg.study.labels import label_customers
+from mpcseg.customers.labels import label_customers
 from mpcseg.study.nearest import ReleasedCentroids
-from mpcseg.study.table_source import TableSource
+from mpcseg.customers.source import TableSource
 
 agreement, source, output = map(Path, sys.argv[1:4])
 spec, k = load_study(agreement), int(sys.argv[4])

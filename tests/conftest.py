@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Where these are set, pytest works out the whole difference of two values that should be equal:
 # of two ciphertexts, for longer than any time limit. The beginning is enough, as everywhere else.
 for name in ("CI", "BUILD_NUMBER"):
     os.environ.pop(name, None)
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("mpcseg", deadline=None)
+settings.load_profile("mpcseg")
 
 # Files that take half a minute and more, the longest first: begun last, one of them would run alone
 # at the end, with nothing left for the other process.

@@ -22,12 +22,12 @@ import numpy as np
 from mpcseg.audit.log import AuditLog
 from mpcseg.ckks.secret import SecretKey
 from mpcseg.ckks.serialization import save_to_bytes
+from mpcseg.customers.cohort import Cohort
 from mpcseg.nodes.metrics import NodeMetrics
 from mpcseg.nodes.progress import Progress, SeveralProgress
 from mpcseg.nodes.requests import fetch_results
 from mpcseg.nodes.study_state import StudyState
 from mpcseg.report.structured_log import LogFile
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.events import NodeAbsent, NodeBack, RoundProgress
 from tests.nodes.studies import Nodes, Recorder, close, make_cohort, run_study, two_organisations

@@ -21,10 +21,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mpcseg.api.local import run_local_study
 from mpcseg.api.tables import Bounds, Transforms, agreed_features, tables_by_party
+from mpcseg.customers.cohort import Cohort, scale_records
 from mpcseg.demo.workspace import StudyShape
 from mpcseg.reference.metrics import squared_distances
 from mpcseg.report.progress import RichProgress
-from mpcseg.study.cohort import Cohort, scale_records
 from mpcseg.study.nearest import ReleasedCentroids
 
 Array = npt.NDArray[np.float64]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from mpcseg.customers.cohort import Cohort
 from mpcseg.demo.children import CONSEQUENCES
 from mpcseg.demo.workspace import COMPUTE_NAME, KEY_NAME, LOOPBACK, StudyShape, trial_spec
 from mpcseg.errors import (
@@ -30,7 +31,6 @@ from mpcseg.nodes.party import run_party
 from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress, SilentProgress
 from mpcseg.nodes.requests import close_study, fetch_results
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity, new_identity
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import FeatureSpec, StudySpec

@@ -32,6 +32,8 @@ from mpcseg.cli.starting import (
     party_study,
 )
 from mpcseg.cli.suspension import suspendable
+from mpcseg.customers.cohort import Cohort
+from mpcseg.customers.labels import LabelSummary, label_customers
 from mpcseg.errors import AgreementError, MpcsegError
 from mpcseg.nodes.compute import serve_studies
 from mpcseg.nodes.hosting import verify_distinct
@@ -41,9 +43,7 @@ from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress, Sile
 from mpcseg.nodes.requests import close_study, fetch_results, study_status, withdraw
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
 from mpcseg.study.agreement import verify_member
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity, load_identity
-from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec

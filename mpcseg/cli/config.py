@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mpcseg.audit.records import RecoveryKind
+from mpcseg.customers.source import TableSource, is_database
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.pace import LEAST_MBIT
 from mpcseg.nodes.roles import MAX_BLOCKS
 from mpcseg.nodes.route import parse_proxy
 from mpcseg.study.documents import check, read_toml
-from mpcseg.study.table_source import TableSource, is_database
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,16 +11,16 @@ from typing import Protocol
 from rich.console import Console
 
 from mpcseg.cli.progress import ProgressMode, open_progress
+from mpcseg.customers.database import url_of_environment
+from mpcseg.customers.label_files import label_writer
+from mpcseg.customers.label_table import LabelTable
+from mpcseg.customers.labels import LabelSummary, label_customers
+from mpcseg.customers.source import ENVIRONMENT, TableSource, is_database
 from mpcseg.errors import ConfigError
 from mpcseg.shapes.merged import read_mapping
-from mpcseg.study.database import url_of_environment
-from mpcseg.study.label_files import label_writer
-from mpcseg.study.label_table import LabelTable
-from mpcseg.study.labels import LabelSummary, label_customers
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import Results
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table_source import ENVIRONMENT, TableSource, is_database
 
 _TASK = "labels"
 

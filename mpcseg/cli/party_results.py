@@ -31,13 +31,13 @@ from mpcseg.cli.options import (
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.results import opened_results, sealed_results, show_results, write_results
+from mpcseg.customers.source import TableSource
 from mpcseg.errors import AgreementError, ConfigError
 from mpcseg.report.files import verify_output_folder
 from mpcseg.study.agreement import verify_member
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import Results, open_results
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table_source import TableSource
 
 
 class ResultsConfig(OneStudyConfig):

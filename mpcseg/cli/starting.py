@@ -13,7 +13,7 @@ from mpcseg.study.results import sealed_bytes
 from mpcseg.study.spec import StudySpec
 
 if TYPE_CHECKING:
-    from mpcseg.study.cohort import Cohort
+    from mpcseg.customers.cohort import Cohort
 
 
 def party_study(settings: PartyConfig) -> StudySpec:
@@ -56,7 +56,7 @@ def compute_studies(settings: ComputeConfig) -> list[StudySpec]:
 def cohort_of(settings: PartyConfig, spec: StudySpec) -> Cohort:
     """A party's records; raises as `load_cohort`."""
     # Reading tables takes a second to import, which only party nodes have use for.
-    from mpcseg.study.cohort import load_cohort  # noqa: PLC0415
+    from mpcseg.customers.cohort import load_cohort  # noqa: PLC0415
 
     return load_cohort(
         settings.source,

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mpcseg.customers.table import Table, read_table, records_text
 from mpcseg.demo.customers import FEATURES, Customers, generated_companies
 from mpcseg.errors import ConfigError, ConstantFeatureError, EmptyTableError, TooFewRecordsError
 from mpcseg.study.documents import check
 from mpcseg.study.spec import FeatureSpec
-from mpcseg.study.table import Table, read_table, records_text
 
 Array = npt.NDArray[np.float64]
 

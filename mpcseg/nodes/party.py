@@ -14,6 +14,7 @@ from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import BlocksCommitted, KeysVouched
 from mpcseg.ckks.encryption import BlockEncryptor
 from mpcseg.ckks.packing import Block, pack_blocks
+from mpcseg.customers.cohort import Cohort
 from mpcseg.errors import KeyFingerprintError, ProtocolError, SignatureError
 from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
@@ -28,7 +29,6 @@ from mpcseg.nodes.summary import PartySummary
 from mpcseg.nodes.transport import verify_identity
 from mpcseg.nodes.upload_line import UploadLine
 from mpcseg.study.card import verify_signature
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from mpcseg.wire.blobs import header_of

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mpcseg.customers.cohort import Cohort
 from mpcseg.report.table import plain
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.profile_columns import CategoryColumn, NumericColumn, ProfileColumn
 from mpcseg.study.spec import FeatureSpec
 
@@ -22,7 +22,7 @@ class CohortView:
 
     Args:
         party: the organisation.
-        cohort: the party's cohort, as `mpcseg.study.cohort.load_cohort` made it.
+        cohort: the party's cohort, as `mpcseg.customers.cohort.load_cohort` made it.
         features: the agreed features, in the cohort's order.
         profile: the agreed profile columns.
     """

@@ -85,7 +85,7 @@ def migration(former: Path, new: Path) -> Migration:
 
 
 def _labels(path: Path) -> pa.Table:
-    """Identifier as text and segment, from a file that `mpcseg.study.labels` has written."""
+    """Identifier as text and segment, from a file that `mpcseg.customers.labels` has written."""
     try:
         if path.suffix.lower() == ".parquet":
             table = pyarrow.parquet.read_table(path)

@@ -1,1 +1,1 @@
-"""What a study is: its agreement, who takes part, a party's own table, and the order of rounds."""
+"""What a study is: its agreement, who takes part, what is released, and the order of rounds."""

@@ -160,7 +160,7 @@ class Centroids:
 
     @property
     def document(self) -> dict[str, Any]:
-        """Plain data, as `mpcseg.study.labels` takes it."""
+        """Plain data, as `mpcseg.customers.labels` takes it."""
         return {
             "segments": list(self.segments),
             "centers_scaled": [list(row) for row in self.centers_scaled],

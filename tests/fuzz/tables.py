@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from mpcseg.study.cohort import load_cohort
-from mpcseg.study.selection import load_opt_out
+from mpcseg.customers.cohort import load_cohort
+from mpcseg.customers.selection import load_opt_out
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import read_table
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import read_table
-from mpcseg.study.table_source import TableSource
 from tests.fuzz.mutation import mutate_bytes, mutate_csv
 from tests.fuzz.target import Target, in_file, scratch
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mpcseg.audit.log import AuditLog
 from mpcseg.audit.records import NodeRole
+from mpcseg.customers.cohort import Cohort
 from mpcseg.errors import MpcsegError
 from mpcseg.nodes.client import ComputeClient
 from mpcseg.nodes.compute import serve_compute
@@ -23,7 +24,6 @@ from mpcseg.nodes.progress import Progress, SeveralProgress, SilentProgress
 from mpcseg.nodes.requests import close_study
 from mpcseg.nodes.roles import Role
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
 from tests.organisations import identity, no_noise, study_spec

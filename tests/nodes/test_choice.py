@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mpcseg.audit.log import log_path
+from mpcseg.customers.cohort import Cohort
 from mpcseg.nodes.progress import SilentProgress
-from mpcseg.study.cohort import Cohort
 from mpcseg.study.results import open_results
 from mpcseg.verification.computed import computed_study, read_compute_log
 from mpcseg.verification.evidence import collect

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpcseg.customers.cohort import Cohort
 from mpcseg.errors import (
     AdmissionError,
     ConstantFeatureError,
@@ -25,7 +26,6 @@ from mpcseg.nodes.party import run_party
 from mpcseg.nodes.summary import ComputeSummary, PartySummary
 from mpcseg.nodes.watcher import StudyWatcher
 from mpcseg.study.closing import verify_record
-from mpcseg.study.cohort import Cohort
 from mpcseg.wire.events import AllPartiesReady, KeysReady
 from mpcseg.wire.names import BlobKind, BlobName
 from tests.nodes.material import Material

@@ -10,9 +10,9 @@ import pytest
 
 from mpcseg.api import local
 from mpcseg.api.local import run_local_study
+from mpcseg.customers.cohort import Cohort
 from mpcseg.demo.workspace import StudyShape
 from mpcseg.errors import ConfigError, ListenError
-from mpcseg.study.cohort import Cohort
 from tests.organisations import features
 
 SHAPE = StudyShape(n_clusters=2, n_rounds=1, seed=0, epsilon=1.0)

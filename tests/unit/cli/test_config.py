@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mpcseg.cli.config import ComputeConfig, KeyConfig, NodeConfig, PartyConfig, load_config
+from mpcseg.customers.source import TableSource
 from mpcseg.errors import ConfigError
 from mpcseg.nodes.roles import MAX_BLOCKS
-from mpcseg.study.table_source import TableSource
 
 TEMPLATES = Path(__file__).parents[3] / "parties"
 

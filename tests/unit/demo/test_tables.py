@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mpcseg import errors
+from mpcseg.customers.table import Table
 from mpcseg.demo.customers import FEATURES, generated_companies
 from mpcseg.demo.tables import deal, generated_tables, tables_from_file, verify_enough
-from mpcseg.study.table import Table
 
 
 def table(n: int) -> Table:

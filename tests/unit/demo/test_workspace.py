@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from mpcseg.cli.config import ComputeConfig, KeyConfig, PartyConfig, load_config
+from mpcseg.customers.cohort import load_cohort
+from mpcseg.customers.source import TableSource
 from mpcseg.demo.tables import generated_tables
 from mpcseg.demo.workspace import StudyShape, Workspace, make_workspace, write_tables
 from mpcseg.errors import ConfigError
-from mpcseg.study.cohort import load_cohort
 from mpcseg.study.identity import PRIVATE_KEYS_FILE, load_identity
-from mpcseg.study.table_source import TableSource
 
 
 def made(folder: Path) -> Workspace:

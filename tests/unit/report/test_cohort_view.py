@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mpcseg.customers.cohort import load_cohort
+from mpcseg.customers.source import TableSource
 from mpcseg.report.cohort import CohortView
-from mpcseg.study.cohort import load_cohort
 from mpcseg.study.profile_columns import CategoryColumn, NumericColumn
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table_source import TableSource
 
 FEATURES = (
     FeatureSpec(name="recency [days]", lower=0, upper=100),

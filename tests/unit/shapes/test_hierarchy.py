@@ -13,7 +13,7 @@ from mpcseg.errors import ConfigError
 from mpcseg.shapes.hierarchy import ward_hierarchy
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.integers(1, 4))
 def test_segments_of_one_customer_each_are_joined_as_by_scipy(seed: int, n: int, d: int) -> None:
     points = np.random.default_rng(seed).normal(size=(n, d))
@@ -24,7 +24,7 @@ def test_segments_of_one_customer_each_are_joined_as_by_scipy(seed: int, n: int,
         assert same == pytest.approx(1.0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8))
 def test_sizes_weigh_as_so_many_customers_at_one_place(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -304,7 +304,7 @@ def _usual_plan() -> Any:
     return study_plan(usual())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(min_size=1, max_size=60))
 def test_any_purpose_is_shown_as_it_is(purpose: str) -> None:
     try:

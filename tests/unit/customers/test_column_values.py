@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mpcseg import errors
-from mpcseg.study.cohort import Cohort, load_cohort
+from mpcseg.customers.cohort import Cohort, load_cohort
+from mpcseg.customers.source import TableSource
 from mpcseg.study.profile_columns import CategoryColumn, NumericColumn, ProfileColumn
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table_source import TableSource
 
 FEATURES = (FeatureSpec(name="money", lower=0, upper=10),)
 MARK = "moonlight"

@@ -1,7 +1,7 @@
 """Reading columns of a party's customer table; every source gives Arrow cells.
 
 Runs at the party node, on its own disk or from its own database. Only the columns that are asked
-for are read. What is in the cells is checked by `mpcseg.study.cells`, the same for all sources.
+for are read. What is in the cells is checked by `mpcseg.customers.cells`, the same for all sources.
 """
 
 from __future__ import annotations
@@ -19,13 +19,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from mpcseg.errors import (
-    DuplicateIdError,
-    EmptyTableError,
-    MissingValueError,
-    UnreadableTableError,
-)
-from mpcseg.study.cells import (
+from mpcseg.customers.cells import (
     COUNTED_IN_DATABASE,
     COUNTED_IN_FILE,
     Place,
@@ -33,13 +27,19 @@ from mpcseg.study.cells import (
     records_text,
     texts,
 )
-from mpcseg.study.columns import verify_columns
-from mpcseg.study.database import (
+from mpcseg.customers.columns import verify_columns
+from mpcseg.customers.database import (
     database_chunks,
     of_one_type,
     url_of_environment,
 )
-from mpcseg.study.table_source import ENVIRONMENT, TableSource
+from mpcseg.customers.source import ENVIRONMENT, TableSource
+from mpcseg.errors import (
+    DuplicateIdError,
+    EmptyTableError,
+    MissingValueError,
+    UnreadableTableError,
+)
 
 __all__ = ["Table", "open_chunks", "place_of", "read_cells", "read_table", "records_text"]
 

@@ -17,13 +17,13 @@ import pytest
 import sqlalchemy as sa
 
 from mpcseg import errors
-from mpcseg.study import database
-from mpcseg.study.cells import finite_numbers, texts
-from mpcseg.study.cohort import load_cohort
-from mpcseg.study.database import of_one_type
+from mpcseg.customers import database
+from mpcseg.customers.cells import finite_numbers, texts
+from mpcseg.customers.cohort import load_cohort
+from mpcseg.customers.database import of_one_type
+from mpcseg.customers.source import TableSource, database_kind
+from mpcseg.customers.table import place_of, read_cells
 from mpcseg.study.spec import FeatureSpec
-from mpcseg.study.table import place_of, read_cells
-from mpcseg.study.table_source import TableSource, database_kind
 
 FEATURES = (FeatureSpec(name="recency", lower=0, upper=100),)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mpcseg import errors
-from mpcseg.study.cells import Place
-from mpcseg.study.cohort import Cohort, load_cohort, scale_records
-from mpcseg.study.selection import load_opt_out
+from mpcseg.customers.cells import Place
+from mpcseg.customers.cohort import Cohort, load_cohort, scale_records
+from mpcseg.customers.selection import load_opt_out
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import read_table
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import read_table
-from mpcseg.study.table_source import TableSource
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcseg import errors
-from mpcseg.study import label_files, label_table
-from mpcseg.study.cohort import load_cohort
-from mpcseg.study.label_table import LabelTable
-from mpcseg.study.labels import LabelSummary, label_customers
+from mpcseg.customers import label_files, label_table
+from mpcseg.customers.cohort import load_cohort
+from mpcseg.customers.label_table import LabelTable
+from mpcseg.customers.labels import LabelSummary, label_customers
+from mpcseg.customers.source import TableSource
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import NO_NOISE, make_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
-from mpcseg.study.table_source import TableSource
 from tests.organisations import study_spec
 from tests.unit.study import finished
 
@@ -152,7 +152,7 @@ def test_identifiers_keep_type_and_value_in_parquet(
 def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_found(
     tmp_path: Path, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpcseg.study.table._BATCH_ROWS", 10)
+    monkeypatch.setattr("mpcseg.customers.table._BATCH_ROWS", 10)
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
         {
@@ -194,7 +194,7 @@ def test_a_large_table_is_labelled_piece_by_piece_and_repetitions_are_still_foun
 def test_identifiers_of_mixed_types_in_a_database_become_text(
     tmp_path: Path, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpcseg.study.database._ROWS", 2)
+    monkeypatch.setattr("mpcseg.customers.database._ROWS", 2)
     with sqlite3.connect(tmp_path / "shop.db") as database:
         database.execute("CREATE TABLE customers (id, recency, money, joint)")
         rows = [(1, 1, 1, "yes"), (2, 2, 2, "yes"), ("x", 3, 3, "yes"), (4, 4, 4, "yes")]
@@ -419,7 +419,7 @@ def test_merged_labels_have_the_released_segment_beside_them(
 def test_progress_tells_of_every_row(
     tmp_path: Path, table: TableSource, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpcseg.study.table._BLOCK_BYTES", 30)
+    monkeypatch.setattr("mpcseg.customers.table._BLOCK_BYTES", 30)
     told: list[tuple[int, int]] = []
     label_customers(
         table, spec, RELEASED, tmp_path / "labels.csv", progress=lambda *rows: told.append(rows)

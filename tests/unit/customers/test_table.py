@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpcseg.customers import table as table_module
+from mpcseg.customers.cohort import Cohort, load_cohort
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import open_chunks, place_of, read_cells
 from mpcseg.errors import ConfigError, EmptyTableError, MpcsegError
-from mpcseg.study import table as table_module
-from mpcseg.study.cohort import Cohort, load_cohort
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import open_chunks, place_of, read_cells
-from mpcseg.study.table_source import TableSource
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),
@@ -100,7 +100,7 @@ def test_pieces_join_to_the_whole_and_are_counted_through(
 ) -> None:
     monkeypatch.setattr(table_module, "_BLOCK_BYTES", 128)
     monkeypatch.setattr(table_module, "_BATCH_ROWS", 7)
-    monkeypatch.setattr("mpcseg.study.database._ROWS", 7)
+    monkeypatch.setattr("mpcseg.customers.database._ROWS", 7)
     rows: list[Row] = [(number, float(number % 90), 1.5, 1) for number in range(50)]
     source = sources(tmp_path, rows)[kind]
     pieces = [piece for piece in open_chunks(source, ["id", "recency"]) if piece.num_rows]

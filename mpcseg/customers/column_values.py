@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mpcseg.customers.cells import Mask, Place, finite_numbers, texts, verify_domain
+from mpcseg.customers.selection import Kept
 from mpcseg.errors import MissingValueError, UnlistedValueError
-from mpcseg.study.cells import Mask, Place, finite_numbers, texts, verify_domain
 from mpcseg.study.profile_columns import CategoryColumn, NumericColumn, ProfileColumn
-from mpcseg.study.selection import Kept
 
 Array = npt.NDArray[np.float64]
 

@@ -23,23 +23,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpcseg.errors import ConfigError
-from mpcseg.study.cells import texts
-from mpcseg.study.cohort import agreed_values, scale_records
-from mpcseg.study.columns import AgreedColumns, agreed_columns
-from mpcseg.study.database import one_type
-from mpcseg.study.label_files import label_writer, whole_file
-from mpcseg.study.nearest import Assigned, ReleasedCentroids
-from mpcseg.study.selection import (
+from mpcseg.customers.cells import texts
+from mpcseg.customers.cohort import agreed_values, scale_records
+from mpcseg.customers.columns import AgreedColumns, agreed_columns
+from mpcseg.customers.database import one_type
+from mpcseg.customers.label_files import label_writer, whole_file
+from mpcseg.customers.selection import (
     Hashes,
     Selection,
     identifier_hashes,
     load_opt_out,
     repeated_hashes,
 )
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import no_records, open_chunks
+from mpcseg.errors import ConfigError
+from mpcseg.study.nearest import Assigned, ReleasedCentroids
 from mpcseg.study.spec import StudySpec
-from mpcseg.study.table import no_records, open_chunks
-from mpcseg.study.table_source import TableSource
 
 Array = npt.NDArray[np.float64]
 
@@ -111,7 +111,7 @@ def label_customers(  # noqa: PLR0913  each is a choice of the caller
     Raises:
         ConfigError: no identifier column, or impossible columns.
         OutputError: the file exists, is of another kind or cannot be written.
-        DataError: what `mpcseg.study.cohort.load_cohort` raises.
+        DataError: what `mpcseg.customers.cohort.load_cohort` raises.
     """
     # Profile columns have no part in labels: they are not read, whatever the table calls them.
     beside = {column.name for column in spec.profile_columns}

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from mpcseg.customers.cells import Mask, Place, comparable, consenting, records_text, texts
+from mpcseg.customers.columns import AgreedColumns
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import place_of, stands_twice, verify_identified
 from mpcseg.errors import ConfigError, EmptyTableError, UnreadableTableError
-from mpcseg.study.cells import Mask, Place, comparable, consenting, records_text, texts
-from mpcseg.study.columns import AgreedColumns
 from mpcseg.study.spec import Consent
-from mpcseg.study.table import place_of, stands_twice, verify_identified
-from mpcseg.study.table_source import TableSource
 
 Hashes = npt.NDArray[np.uint64]
 

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from mpcseg.customers.database import as_type
 from mpcseg.errors import OutputError
 from mpcseg.private import open_private
-from mpcseg.study.database import as_type
 
 
 class CsvLabels:

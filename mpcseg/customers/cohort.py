@@ -27,14 +27,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpcseg.study.cells import finite_numbers, records_text, verify_domain
-from mpcseg.study.column_values import column_vectors
-from mpcseg.study.columns import agreed_columns
+from mpcseg.customers.cells import finite_numbers, records_text, verify_domain
+from mpcseg.customers.column_values import column_vectors
+from mpcseg.customers.columns import agreed_columns
+from mpcseg.customers.selection import Kept, Selection, load_opt_out
+from mpcseg.customers.source import TableSource
+from mpcseg.customers.table import read_cells
 from mpcseg.study.profile_columns import ProfileColumn
-from mpcseg.study.selection import Kept, Selection, load_opt_out
 from mpcseg.study.spec import Consent, FeatureSpec
-from mpcseg.study.table import read_cells
-from mpcseg.study.table_source import TableSource
 
 Array = npt.NDArray[np.float64]
 
@@ -142,7 +142,7 @@ def load_cohort(
         DuplicateIdError: an identifier that stands twice, with different values.
         TransformDomainError: a value where log1p is not defined.
         UnlistedValueError: a category's value that is not agreed.
-        DataError: what `mpcseg.study.table.open_chunks` and the checks of cells raise.
+        DataError: what `mpcseg.customers.table.open_chunks` and the checks of cells raise.
     """
     used = agreed_columns(features, consent, source.id_column, columns or {}, profile)
     selection = Selection(source, used, consent, load_opt_out(opt_out, source.id_column))

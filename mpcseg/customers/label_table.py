@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet
 
+from mpcseg.customers.cells import shortest
+from mpcseg.customers.database import plain_errors
+from mpcseg.customers.source import database_kind
 from mpcseg.errors import DatabaseError, OutputError
-from mpcseg.study.cells import shortest
-from mpcseg.study.database import plain_errors
-from mpcseg.study.table_source import database_kind
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

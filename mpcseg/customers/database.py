@@ -23,10 +23,10 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mpcseg.customers.cells import shortest
+from mpcseg.customers.columns import verify_columns
+from mpcseg.customers.source import database_kind
 from mpcseg.errors import ConfigError, DatabaseError, MpcsegError
-from mpcseg.study.cells import shortest
-from mpcseg.study.columns import verify_columns
-from mpcseg.study.table_source import database_kind
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
