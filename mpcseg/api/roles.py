@@ -29,7 +29,9 @@ from mpcseg.cli.starting import (
     compute_studies,
     former_of,
     key_study,
+    lead,
     party_study,
+    take_part,
 )
 from mpcseg.cli.suspension import suspendable
 from mpcseg.customers.cohort import Cohort
@@ -37,8 +39,7 @@ from mpcseg.customers.labels import LabelSummary, label_customers
 from mpcseg.errors import AgreementError, MpcsegError
 from mpcseg.nodes.compute import serve_studies
 from mpcseg.nodes.hosting import verify_distinct
-from mpcseg.nodes.key import run_key
-from mpcseg.nodes.party import prepare, run_party
+from mpcseg.nodes.party import prepare
 from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress, SilentProgress
 from mpcseg.nodes.requests import close_study, fetch_results, study_status, withdraw
 from mpcseg.nodes.summary import ComputeSummary, KeySummary, PartySummary
@@ -145,7 +146,7 @@ class PartyClient(_Node[PartyConfig]):
             MpcsegError: what `run` raises before anything is sent.
         """
         spec = party_study(self.config)
-        cohort = cohort_of(self.config, spec)
+        cohort = cohort_of(self.config, spec, SilentProgress())
         prepare(spec, self.identity, cohort)
         return cohort
 
@@ -164,23 +165,7 @@ class PartyClient(_Node[PartyConfig]):
         """
         config, spec = self.config, party_study(self.config)
         with self._watched_alone(spec, config.audit, progress) as told, suspendable():
-            cohort = cohort_of(config, spec)
-            for warning in cohort.warnings:
-                told.event("cohort_warning", warning=warning)
-            told.event("cohort", account=cohort.account)
-            return run_party(
-                spec,
-                self.identity,
-                config.address,
-                cohort,
-                told,
-                audit=config.audit,
-                patience=config.patience,
-                key_fingerprint=config.key_fingerprint,
-                restart=restart,
-                proxy=config.proxy,
-                max_upload_mbit=config.max_upload_mbit,
-            )
+            return take_part(config, spec, self.identity, told, restart=restart)
 
     def results(self, *, patience: float = DEFAULT_PATIENCE) -> Results:
         """Fetch what is sealed to this organisation, and open it; as often as it likes.
@@ -266,6 +251,8 @@ class KeyClient(_Node[KeyConfig]):
     def run(self, progress: Progress | None = None) -> KeySummary:
         """Lead the study from its keys to its sealed results.
 
+        Where its organisation receives results, they are opened into the output folder.
+
         Args:
             progress: told what happens; None for nobody.
 
@@ -283,17 +270,7 @@ class KeyClient(_Node[KeyConfig]):
         spec = key_study(config)
         former = former_of(config, spec, self.identity)
         with self._watched_alone(spec, config.output, progress) as told, suspendable():
-            return run_key(
-                spec,
-                self.identity,
-                config.address,
-                config.output,
-                told,
-                patience=config.patience,
-                keeps_recovery=config.recovery == "sealed",
-                proxy=config.proxy,
-                former=former,
-            )
+            return lead(config, spec, self.identity, former, told)[0]
 
     def results(self, *, patience: float = DEFAULT_PATIENCE) -> Results:
         """Fetch what is sealed to this organisation, and open it; as of a party."""

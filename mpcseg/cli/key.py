@@ -27,15 +27,14 @@ from mpcseg.cli.options import (
 )
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
-from mpcseg.cli.results import show_results, write_results
-from mpcseg.cli.starting import former_of, key_study
+from mpcseg.cli.results import show_results
+from mpcseg.cli.starting import former_of, key_study, lead
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import OutputError
 from mpcseg.report.export import result_document
 from mpcseg.report.files import verify_output_file, verify_output_folder, write_json
 from mpcseg.report.structured_log import STANDARD_OUTPUT
-from mpcseg.study.results import open_results
 
 app = typer.Typer(help="The key node: decrypts sums over all parties.", no_args_is_help=True)
 
@@ -130,24 +129,12 @@ def run(  # noqa: PLR0913  each is an option of the command line
     own = load_own_identity(settings.identity)
     former = former_of(settings, spec, own)
 
-    from mpcseg.nodes.key import run_key  # noqa: PLC0415  gRPC and TenSEAL take a while to import
-
     with (
         observers(progress, settings, own.name, "key", settings.output) as watching,
         watching.of(spec) as shown,
         suspendable(),
     ):
-        done = run_key(
-            spec,
-            own,
-            settings.address,
-            settings.output,
-            shown,
-            patience=settings.patience,
-            keeps_recovery=settings.recovery == "sealed",
-            proxy=settings.proxy,
-            former=former,
-        )
+        done, opened = lead(settings, spec, own, former, shown)
     if trial_output is not None:
         if done.result is None:
             raise OutputError(
@@ -156,10 +143,6 @@ def run(  # noqa: PLR0913  each is an option of the command line
                 f"The sealed results are in {settings.output}, and open for their recipients.",
             )
         write_json(trial_output, result_document(spec, done.result))
-    opened = None
-    if own.name in spec.recipients:
-        opened = open_results(spec, own, done.sealed[own.name])
-        write_results(opened, settings.output)
     if progress is not ProgressMode.JSON and settings.log_file != STANDARD_OUTPUT:
         console = Console()
         if opened is not None:

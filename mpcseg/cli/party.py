@@ -34,7 +34,7 @@ from mpcseg.cli.options import (
 from mpcseg.cli.party_results import results
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
-from mpcseg.cli.starting import cohort_of, party_study
+from mpcseg.cli.starting import cohort_of, party_study, take_part
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.cli.suspension import suspendable
 from mpcseg.report.cohort import CohortView
@@ -117,32 +117,14 @@ def run(  # noqa: PLR0913  each is an option of the command line
         watching.of(spec) as shown,
         suspendable(),
     ):
-        cohort = cohort_of(settings, spec)
-        for warning in cohort.warnings:
-            shown.event("cohort_warning", warning=warning)
-        shown.event("cohort", account=cohort.account)
-
-        from mpcseg.nodes.party import prepare, run_party  # noqa: PLC0415  slow imports
-
         if dry_run:
+            from mpcseg.nodes.party import prepare  # noqa: PLC0415  slow imports
+
+            cohort = cohort_of(settings, spec, shown)
             prepare(spec, own, cohort)
             Console().print(CohortView(own.name, cohort, spec.features, spec.profile_columns))
             return
-
-        done = run_party(
-            spec,
-            own,
-            settings.address,
-            cohort,
-            shown,
-            audit=settings.audit,
-            patience=settings.patience,
-            key_fingerprint=settings.key_fingerprint,
-            restart=restart,
-            proxy=settings.proxy,
-            max_upload_mbit=settings.max_upload_mbit,
-        )
-        shown.event("results_ready", n_records=done.n_records)
+        done = take_part(settings, spec, own, shown, restart=restart)
         if own.name in spec.recipients:
             shown.message("fetch what is sealed to this organisation with: mpcseg party results")
     write_summary(done, summary)

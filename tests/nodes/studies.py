@@ -84,11 +84,12 @@ def make_nodes(*, n_parties: int = 2, most_records: int | None = None, **overrid
     return Nodes(spec, identity("hub"), identity("keeper"), parties, identity("stranger"))
 
 
-def two_organisations(**overrides: Any) -> Nodes:
+def two_organisations(*, most_records: int | None = None, **overrides: Any) -> Nodes:
     """A study of two without a third: alder has key and party node, birch compute and party."""
     alder, birch = identity("alder"), identity("birch")
     fields = {"privacy": no_noise(), "retention_days": 1.0, **overrides}
-    spec = study_spec(compute="birch", key="alder", parties=("alder", "birch"), **fields)
+    parties = dict.fromkeys(("alder", "birch"), most_records)
+    spec = study_spec(compute="birch", key="alder", parties=parties, **fields)
     return Nodes(spec, birch, alder, [alder, birch], identity("stranger"))
 
 

@@ -119,8 +119,11 @@ ENDS = [Blow("end_decided"), Blow("deletion_began"), Blow("study_ended", after=F
 class Study:
     """A study whose compute node is started again and again."""
 
-    def __init__(self, nodes: Nodes, folder: Path, started: list[NodeProcess]) -> None:
+    def __init__(
+        self, nodes: Nodes, folder: Path, started: list[NodeProcess], seconds: float = 90.0
+    ) -> None:
         self.nodes, self.folder, self.started = nodes, folder, started
+        self.seconds = seconds  # within which a blow must come
         self.storage = folder / "storage"
         self.address = "127.0.0.1:0"
 
@@ -143,10 +146,10 @@ class Study:
     def survive(self, node: NodeProcess, blows: list[Blow]) -> NodeProcess:
         """Start it again after each blow; returns the process that is left."""
         for blow in blows:
-            outcome = node.result(90.0)
+            outcome = node.result(self.seconds)
             assert outcome == "killed", (blow, outcome)
             node = self.start(blow)
-        outcome = node.result(90.0)
+        outcome = node.result(self.seconds)
         assert outcome == "killed", outcome
         return self.start()
 
