@@ -55,6 +55,7 @@ def choice_section(received: Received) -> Section | None:
             "Each number was begun from several starts, and its better start counts. All indices "
             "are of few rounds on a sample, with the noise of these rounds, so that they differ a "
             "little from those of the final segments.",
+            "The number with the largest ratio of Calinski-Harabasz to Davies-Bouldin is chosen.",
             "Stability is the adjusted Rand index of the borders that two starts came to, on "
             "points drawn from the joint means and correlations. It says whether the way to the "
             "segments matters, not whether other customers would give the same segments.",

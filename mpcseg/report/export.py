@@ -42,8 +42,8 @@ def segments_document(table: SegmentTable) -> dict[str, Any]:
                 "features": {
                     summary.feature: {
                         "centre": summary.centre,
-                        "low": _finite(summary.low),
-                        "high": _finite(summary.high),
+                        "low": summary.ends[0],
+                        "high": summary.ends[1],
                         "deviation": summary.deviation,
                         "noise": summary.noise,
                         "spread": summary.spread,
@@ -213,10 +213,6 @@ def result_document(spec: StudySpec, result: StudyResult) -> dict[str, Any]:
 
 def _remarks(segment: Segment) -> list[str]:
     return [f"{summary.feature} {summary.remark}" for summary in segment.distinguishing]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> str:

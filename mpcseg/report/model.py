@@ -49,6 +49,12 @@ class FeatureSummary:
     deviation_noise: float | None = None
 
     @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """``low`` and ``high``, None for those of an empty segment."""
+        low, high = (None if math.isnan(end) else end for end in (self.low, self.high))
+        return low, high
+
+    @property
     def remark(self) -> str:
         """What stands out (``high``, ``very low``, …), or an empty text."""
         if abs(self.deviation) < NOTABLE_DEVIATION:

@@ -200,8 +200,7 @@ def _profile_table(received: Received) -> DataTable:
             summary.feature,
             summary.centre,
             summary.noise,
-            _finite(summary.low),
-            _finite(summary.high),
+            *summary.ends,
             summary.deviation,
             summary.deviation_noise,
             summary.spread,
@@ -228,7 +227,3 @@ def _profile_table(received: Received) -> DataTable:
         ),
         rows=rows,
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

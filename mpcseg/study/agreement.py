@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpcseg.durable import write_whole
 from mpcseg.errors import (
     AgreementError,
     CertificateEndedError,
@@ -27,7 +26,7 @@ from mpcseg.study.certificate import load_certificate, verify_kind, verify_valid
 from mpcseg.study.documents import check, read_bytes
 from mpcseg.study.draft import load_draft
 from mpcseg.study.identity import Identity
-from mpcseg.study.signed_file import file_bytes, parts_of
+from mpcseg.study.signed_file import file_bytes, parts_of, write_signed_file
 from mpcseg.study.spec import StudySpec, from_document
 
 AGREEMENT_SUFFIX = ".agreement"
@@ -347,13 +346,7 @@ def write_agreement(agreement: Agreement, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    try:
-        write_whole(path, agreement.canonical)
-    except OSError as error:
-        raise ConfigError(
-            f"the agreement {path} cannot be written: {error.strerror or 'unknown reason'}",
-            "Choose a place that this user may write to.",
-        ) from None
+    write_signed_file(agreement.canonical, "agreement", path)
 
 
 def utc_today() -> datetime.date:

@@ -6,6 +6,7 @@ post-processing of sums that are released already; it costs no budget.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,19 +20,13 @@ from mpcseg.study.estimation import noised_means, positive_part
 
 Array = NDArray[np.float64]
 
-STABLE = 0.75
-"""Stability from which on a number of segments counts as stable."""
-
 TOLD_APART = 2.0
-"""Standard deviations of the noise in a difference that it must exceed to count."""
-
-LEAST_DIFFERENCE = 0.02
-"""Part of an index by which two numbers of segments must differ to be told apart, noise or not: the
-scout rounds are few, and their weights soft."""
+"""Standard deviations of the noise in a difference that it must exceed to be called one."""
 
 SOFT_PART = 0.01
 """Of the total inertia: what soft weights let see of the inertia within segments, at the finest."""
 
+_TINY = 1e-9
 _DRAWS = 100
 """Of the noise, to see how far it moves an index."""
 
@@ -126,6 +121,21 @@ class Candidate:
     smallest_share: float
     centers: Array
 
+    @property
+    def ratio(self) -> float:
+        """Logarithm of Calinski-Harabasz over Davies-Bouldin; minus infinity for no segments."""
+        if not (self.calinski_harabasz > 0 and math.isfinite(self.davies_bouldin)):
+            return -math.inf
+        return math.log(self.calinski_harabasz) - math.log(max(self.davies_bouldin, _TINY))
+
+    @property
+    def ratio_std(self) -> float:
+        """Of the noise in `ratio`, to first order."""
+        if not math.isfinite(self.ratio):
+            return 0.0
+        bouldin = self.stds[2] / max(self.davies_bouldin, _TINY)
+        return math.hypot(self.stds[1] / self.calinski_harabasz, bouldin)
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -215,52 +225,34 @@ def _candidate(
 def choose(candidates: Sequence[Candidate], smallest_share: float) -> Choice:
     """Choose a number of segments by the rule of docs/protocol.md section 10.
 
-    1. Only numbers whose segments all reach the smallest size that is shown, if there is any.
-    2. Of these the largest Calinski-Harabasz index, and every other that cannot be told from it.
-    3. Of these only stable ones, if there is any.
-    4. Of these the smallest Davies-Bouldin index, and every other that cannot be told from it.
-    5. Of these the fewest segments.
+    Of the numbers whose segments all reach the smallest size that is shown (of all, if there is
+    none) that of the largest ratio of the Calinski-Harabasz to the Davies-Bouldin index. Which
+    others noise could have put first is said, and decides nothing: to prefer fewer segments among
+    them made the rule miss more often, on tables with planted groups.
 
     Args:
         candidates: two or more, ascending.
         smallest_share: of all records, that a segment must have to be shown.
     """
     large = [one for one in candidates if one.smallest_share >= smallest_share]
-    left = _best(large or candidates, [-one.calinski_harabasz for one in large or candidates], 1)
+    left = large or list(candidates)
+    chosen = max(left, key=lambda one: one.ratio)
     words = []
     if not large:
         words.append("every number has a segment smaller than may be shown")
     elif len(large) < len(candidates):
         words.append("numbers with a segment smaller than may be shown are left out")
-    words.append("the Calinski-Harabasz index is largest")
-    if len(left) > 1:
-        words[-1] += f", though {len(left)} numbers cannot be told apart by it"
-        stable = [one for one in left if one.stability >= STABLE]
-        if 0 < len(stable) < len(left):
-            words.append("of these it is stable over starts")
-        left = stable or left
-    if len(left) > 1:
-        left = _best(left, [one.davies_bouldin for one in left], 2)
-        words.append(
-            "of these the Davies-Bouldin index is smallest"
-            if len(left) == 1
-            else "nor by the Davies-Bouldin index, so that fewer segments are preferred"
-        )
-    return Choice(left[0], tuple(candidates), "; ".join(words))
+    words.append("the ratio of the Calinski-Harabasz to the Davies-Bouldin index is largest")
+    near = [str(one.n_clusters) for one in large if one is not chosen and _near(one, chosen)]
+    if near:
+        words[-1] += f", though by no more than noise for {' and '.join(near)}"
+    return Choice(chosen, tuple(candidates), "; ".join(words))
 
 
-def _best(left: Sequence[Candidate], values: Sequence[float], index: int) -> list[Candidate]:
-    """The candidates of the smallest value, and those that cannot be told from it."""
-    at = int(np.argmin(values))
-    if not np.isfinite(values[at]):
-        return list(left)
-    kept = []
-    for one, value in zip(left, values, strict=True):
-        noise = TOLD_APART * np.hypot(one.stds[index], left[at].stds[index])
-        margin = max(noise, LEAST_DIFFERENCE * abs(values[at]))
-        if one is left[at] or value - values[at] <= margin:
-            kept.append(one)
-    return kept
+def _near(one: Candidate, best: Candidate) -> bool:
+    """Whether noise could have made the difference of two ratios."""
+    noise = np.hypot(one.ratio_std, best.ratio_std)
+    return bool(noise > 0 and best.ratio - one.ratio <= TOLD_APART * noise)
 
 
 def _indices(one: Appraisal, whole: Whole) -> tuple[float, float, Array]:

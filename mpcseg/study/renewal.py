@@ -20,14 +20,13 @@ import rfc8785
 from cryptography.hazmat.primitives import serialization
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
-from mpcseg.durable import write_whole
 from mpcseg.errors import ConfigError, MpcsegError, RenewalError, SignatureError
 from mpcseg.study.agreement import Check, checked
 from mpcseg.study.card import FROZEN, NodeName, PublicCard, verify_signature
 from mpcseg.study.certificate import load_certificate, verify_kind, verify_valid
 from mpcseg.study.documents import check, read_bytes
 from mpcseg.study.identity import Identity
-from mpcseg.study.signed_file import file_bytes, parts_of
+from mpcseg.study.signed_file import file_bytes, parts_of, write_signed_file
 from mpcseg.study.spec import StudySpec
 from mpcseg.study.versions import FIRST, Version
 
@@ -326,13 +325,7 @@ def write_renewal(renewal: Renewal, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    try:
-        write_whole(path, renewal.canonical)
-    except OSError as error:
-        raise ConfigError(
-            f"the renewal {path} cannot be written: {error.strerror or 'unknown reason'}",
-            "Choose a place that this user may write to.",
-        ) from None
+    write_signed_file(renewal.canonical, "renewal", path)
 
 
 def _last(spec: StudySpec) -> tuple[int, str]:

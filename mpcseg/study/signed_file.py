@@ -9,10 +9,13 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import rfc8785
 
+from mpcseg.durable import write_whole
+from mpcseg.errors import ConfigError
 from mpcseg.study.card import NODE_NAME, to_text
 
 
@@ -26,6 +29,26 @@ def file_bytes(part: str, terms: Mapping[str, Any], signatures: Mapping[str, byt
     """
     written = {name: to_text(raw) for name, raw in signatures.items()}
     return rfc8785.dumps({part: dict(terms), "signatures": written})
+
+
+def write_signed_file(content: bytes, what: str, path: Path) -> None:
+    """Write such a file, or replace one: a reader finds the whole file, old or new.
+
+    Args:
+        content: of the file.
+        what: what it is called in the error ("agreement").
+        path: where.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise ConfigError(
+            f"the {what} {path} cannot be written: {error.strerror or 'unknown reason'}",
+            "Choose a place that this user may write to.",
+        ) from None
 
 
 def parts_of(content: bytes, part: str) -> tuple[dict[str, Any], dict[str, bytes]]:

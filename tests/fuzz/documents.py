@@ -31,8 +31,8 @@ from mpcseg.study.sealing import seal
 from mpcseg.study.spec import StudySpec
 from tests.fuzz.mutation import mutate_bytes, mutate_json, mutate_toml
 from tests.fuzz.target import Target, in_file, scratch
+from tests.made_up import SPENT, agreed, finished
 from tests.organisations import identity, save_identity, signed, study_spec
-from tests.unit.study.finished import SPENT, agreed, finished
 
 TEMPLATES = Path(__file__).parents[2] / "parties"
 TIME = "2025-03-31T12:00:00Z"

@@ -34,9 +34,9 @@ from mpcseg.study.agreement import freeze, write_agreement
 from mpcseg.study.identity import Identity
 from mpcseg.study.results import seal_results
 from mpcseg.study.spec import StudySpec
+from tests.made_up import SPENT, agreed, finished
 from tests.organisations import identity as quick_identity
 from tests.organisations import save_identity, write_study
-from tests.unit.study.finished import SPENT, agreed, finished
 
 
 @pytest.fixture

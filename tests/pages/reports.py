@@ -13,9 +13,9 @@ from mpcseg.report.received import Received
 from mpcseg.study.results import NO_NOISE, make_results, open_results, privacy_spent
 from mpcseg.study.spec import FeatureSpec
 from tests.finished import finished_study
+from tests.made_up import SPENT, agreed, finished
 from tests.organisations import no_noise, study_spec
 from tests.unit.study.clear_study import clear_schedule, plan_for, run_clear
-from tests.unit.study.finished import SPENT, agreed, finished
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

@@ -12,8 +12,8 @@ from mpcseg.cli.app import app
 from mpcseg.errors import AgreementError, ConfigError, MpcsegError, OutputError, SealError
 from mpcseg.report import formats
 from mpcseg.study.results import make_results, seal_results
+from tests.made_up import FEATURES, SPENT, finished
 from tests.organisations import identity, save_identity, study_spec, write_study
-from tests.unit.study.finished import FEATURES, SPENT, finished
 
 RESULT = finished([1200, 650, 303, 90])
 

@@ -15,7 +15,7 @@ from mpcseg.report.received import Received
 from mpcseg.report.sections import Section
 from mpcseg.study.figures import Report, report_of
 from mpcseg.study.results import make_results
-from tests.unit.study.finished import SPENT, agreed
+from tests.made_up import SPENT, agreed
 from tests.unit.study.test_column_figures import COLUMNS, result, study
 
 # Of a, b, c and other. Overall a has 20 %, in the first segment half of that, in the second 17 %.

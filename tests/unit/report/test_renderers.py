@@ -34,8 +34,8 @@ from mpcseg.report.wording import for_people, shown
 from mpcseg.report.write import write_report
 from mpcseg.study.results import make_results
 from mpcseg.study.spec import FeatureSpec
+from tests.made_up import SPENT, agreed, finished
 from tests.unit.report.pooled import document_of
-from tests.unit.study.finished import SPENT, agreed, finished
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -20,6 +20,7 @@ from mpcseg.report.style import CONFIG, contrast, diverging, ink_on
 from mpcseg.report.wording import number, share, shown
 from mpcseg.study.results import Results, make_results
 from mpcseg.study.spec import StudySpec
+from tests.made_up import SPENT, agreed, finished
 from tests.unit.report.pooled import (
     FEATURES,
     Pooled,
@@ -32,7 +33,6 @@ from tests.unit.report.pooled import (
     table_of,
 )
 from tests.unit.study.clear_study import SHARP
-from tests.unit.study.finished import SPENT, agreed, finished
 
 ROUNDED = 2e-5
 """Relative error of a number with six significant digits, and of a few of them together."""

@@ -103,27 +103,26 @@ def made(k: int, harabasz: float, *, std: float = 0.0, **changes: float) -> Cand
     return replace(plain, **changes)
 
 
-def test_the_largest_calinski_harabasz_index_decides() -> None:
+def test_the_largest_ratio_of_the_indices_decides() -> None:
     choice = choose([made(2, 100), made(3, 200), made(4, 150)], 0.01)
     assert choice.chosen.n_clusters == 3
-    assert choice.reason == "the Calinski-Harabasz index is largest"
+    assert choice.reason.endswith("Davies-Bouldin index is largest")
+    loose, compact = made(3, 200, davies_bouldin=1.2), made(4, 190, davies_bouldin=0.6)
+    assert choose([made(2, 100), loose, compact], 0.01).chosen is compact
+    scattered = made(4, 300, davies_bouldin=math.inf)
+    assert choose([loose, scattered], 0.01).chosen is loose
+    assert choose([made(2, 0), scattered], 0.01).chosen.n_clusters == 2
 
 
-def test_a_difference_within_the_noise_does_not_decide() -> None:
-    candidates = [made(2, 180, std=10), made(3, 200, std=10), made(4, 150, std=10)]
+def test_a_difference_within_the_noise_is_said_and_does_not_turn_the_choice() -> None:
+    candidates = [made(2, 180, std=10), made(3, 200, std=10), made(4, 100, std=10)]
     choice = choose(candidates, 0.01)
-    assert choice.chosen.n_clusters == 2
-    assert "2 numbers cannot be told apart" in choice.reason
-    assert "fewer segments" in choice.reason
-    assert choose([replace(one, stds=(0, 0, 0)) for one in candidates], 0.01).chosen.n_clusters == 3
-
-
-def test_of_what_cannot_be_told_apart_the_stable_and_the_compact_count() -> None:
-    unstable = made(2, 199, stability=0.3)
-    loose, compact = made(3, 200, davies_bouldin=1.2), made(4, 198, davies_bouldin=0.6)
-    assert choose([unstable, loose, made(4, 100)], 0.01).chosen is loose
-    assert choose([unstable, loose, compact], 0.01).chosen is compact
-    assert choose([unstable, replace(loose, stability=0.2)], 0.01).chosen is unstable
+    assert choice.chosen.n_clusters == 3
+    assert choice.reason.endswith("though by no more than noise for 2")
+    bouldin = [replace(one, stds=(0.0, 0.0, 0.5)) for one in candidates]
+    assert choose(bouldin, 0.01).reason.endswith("for 2 and 4")
+    exact = [replace(one, stds=(0.0, 0.0, 0.0)) for one in candidates]
+    assert "noise" not in choose(exact, 0.01).reason
 
 
 def test_a_number_with_a_segment_too_small_to_be_shown_is_left_out() -> None:

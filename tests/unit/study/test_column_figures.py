@@ -16,8 +16,8 @@ from mpcseg.study.figures import Report, report_of
 from mpcseg.study.outcome import StudyResult
 from mpcseg.study.results import make_results, open_results, seal_results, sealed_bytes
 from mpcseg.study.spec import StudySpec
+from tests.made_up import SPENT, agreed, finished
 from tests.organisations import identity
-from tests.unit.study.finished import SPENT, agreed, finished
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "income", "kind": "numeric", "transform": "log1p", "lower": 0, "upper": 1000},

@@ -12,8 +12,8 @@ from mpcseg.study.follows import verify_follows
 from mpcseg.study.former import open_former
 from mpcseg.study.results import open_results, seal_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
+from tests.made_up import FEATURES, SPENT, agreed, finished
 from tests.organisations import identity
-from tests.unit.study.finished import FEATURES, SPENT, agreed, finished
 
 # The key node's organisation may have been given the centroids.
 RELEASE = {"report": ["alder"], "centroids": ["keeper"]}

@@ -36,8 +36,8 @@ from mpcseg.study.results import (
 )
 from mpcseg.study.sealing import seal
 from mpcseg.study.spec import StudySpec
+from tests.made_up import FEATURES, NOTE, SPENT, agreed, finished, report
 from tests.organisations import identity
-from tests.unit.study.finished import FEATURES, NOTE, SPENT, agreed, finished, report
 
 SPEC = agreed()
 SIZES = [1200.4, 15.2, 650.1, 0.0, 303.3]
