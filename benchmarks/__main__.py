@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import (
     choice,
+    choice_trials,
     columns,
     follow_up,
     labels,
@@ -37,6 +38,7 @@ def main() -> None:
         "precision": precision.run,
         "privacy": privacy.run,
         "choice": choice.run,
+        "choice-trials": choice_trials.run,
         "follow-up": follow_up.run,
         "verification": verification.run,
         "network": network.run,

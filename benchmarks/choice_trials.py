@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 TERMS = ScoutTerms((2, 3, 4, 5, 6), 2, 2)
 N_RECORDS, N_ROUNDS = 20_000, 2
 EPSILONS: tuple[float | None, ...] = (None, 2.0, 1.0)
-HELD_OUT, N_SEEDS = 1000, 10
+HELD_OUT, N_SEEDS = 1000, 5
 N_FEATURES = (2, 3, 5)
 
 
