@@ -151,6 +151,10 @@ class BlobCalls(StudyCalls):
             start = await asyncio.to_thread(logbook.head_of, path)
             goes = logbook.sent(header, start, peer, role)
             await asyncio.to_thread(self._log.append, goes)
+            if role == "recipient":
+                # Who has results can have the study verified while this node still serves it:
+                # what nobody has signed would not count then.
+                await asyncio.to_thread(self._log.checkpoint)
             self._sent.add((role, peer, header))
         opening = blob_pb2.DownloadHeader(
             study_digest=self._spec.digest, blob=convert.header_to_wire(header)

@@ -410,6 +410,7 @@ class HostedStudy:
         write_record(self._storage, self._spec, signed)
         digest = hashlib.sha256(signed).hexdigest()
         self._log.append(StudyEnded(reason=record.reason, record=digest))
+        self._log.checkpoint()  # before anybody has the record and has the study verified
         return signed
 
     async def _until(self, phase: Phase) -> None:

@@ -77,6 +77,18 @@ def test_an_honest_study_passes_every_check(evidence: Evidence) -> None:
     assert seen["logs whole and signed"].endswith("in 6 logs")
 
 
+def test_a_study_that_is_still_served_is_found_in_order(
+    study: FinishedStudy, tmp_path: Path
+) -> None:
+    """Its results are fetched, the compute node runs, and reviewers look at what there is."""
+    shutil.copytree(study.left / "audit", tmp_path / "audit")
+    shutil.copytree(study.left / "key", tmp_path / "key")
+    shutil.copytree(study.storage, tmp_path / "storage")  # as it was before the closing
+    found = collect(load_agreement(study.agreement), [tmp_path], None, None)
+    assert found.unsigned == {}
+    assert failed(found) == {}
+
+
 # --- lies ----------------------------------------------------------------------------------
 
 
