@@ -181,3 +181,11 @@ def test_a_choice_before_the_rounds_is_refused() -> None:
     scouting = Scouting(ScoutTerms((2, 3), 2, 1), moments, 0)
     with pytest.raises(ProtocolError, match="before the scout rounds"):
         scouting.choice(20)
+
+
+def test_the_reason_compares_no_numbers_with_segments_too_small() -> None:
+    noisy = [made(k, 200 - k, std=10, smallest_share=0.001) for k in (2, 3, 4)]
+    choice = choose(noisy, 0.01)
+    assert "every number" in choice.reason
+    assert "noise" not in choice.reason
+    assert choose(noisy, 0.0).reason.endswith("by no more than noise for 3 and 4")
