@@ -84,7 +84,7 @@ def inject(cluster: Cluster, case: Case) -> None:
     elif case.fault == "kill":
         node.signal(signal.SIGKILL)
     elif case.fault == "terminate":
-        _terminate(cluster, node)
+        terminate(cluster, node)
     elif case.fault == "freeze":
         node.signal(signal.SIGSTOP)
         _tend_for(cluster, FROZEN_SECONDS)
@@ -109,7 +109,7 @@ def _to_workers(node: Node, fault: Fault) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
-def _terminate(cluster: Cluster, node: Node) -> None:
+def terminate(cluster: Cluster, node: Node) -> None:
     """A graceful stop must be one: soon, and with the status that says so."""
     process = node.process
     node.held = True

@@ -56,8 +56,8 @@ class Ending:
 
 @pytest.fixture(scope="module")
 def undisturbed(tables: DealtTables, tmp_path_factory: pytest.TempPathFactory) -> Ending:
-    with _started(tmp_path_factory.mktemp("undisturbed"), tables) as study:
-        return _ending(study)
+    with started(tmp_path_factory.mktemp("undisturbed"), tables) as study:
+        return ending(study)
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=str)
@@ -65,22 +65,22 @@ def test_a_study_survives(
     case: Case, tables: DealtTables, undisturbed: Ending, tmp_path: Path
 ) -> None:
     try:
-        with _started(tmp_path, tables) as study:
+        with started(tmp_path, tables) as study:
             study.until(lambda: arrived(study, case.phase, LAST_ROUND), f"phase {case.phase}")
             inject(study, case)
-            _verify_same(_ending(study), undisturbed)
+            verify_same(ending(study), undisturbed)
     finally:
         if "MPCSEG_KEEP_FAULTS" not in os.environ:
             shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-def _started(folder: Path, tables: DealtTables) -> Any:
+def started(folder: Path, tables: DealtTables) -> Any:
     # Names of networks are those of the machine: several of these tests may run at once.
     name = f"mf{random.randrange(16**6):06x}"
     return cluster(folder, tables, SHAPE, name)
 
 
-def _ending(study: Cluster) -> Ending:
+def ending(study: Cluster) -> Ending:
     """See the study to its end and audit it; what it came to."""
     study.finish()
     reports = study.fetch()
@@ -118,7 +118,7 @@ def _verify_audit(study: Cluster) -> None:
         assert rounds == list(range(LAST_ROUND + 1)), (node.name, rounds)
 
 
-def _verify_same(found: Ending, expected: Ending) -> None:
+def verify_same(found: Ending, expected: Ending) -> None:
     if found.centers is not None and expected.centers is not None:
         np.testing.assert_allclose(found.centers, expected.centers, atol=_SAME)
     for one, other in zip(found.reports, expected.reports, strict=True):
