@@ -123,9 +123,9 @@ class Node:
         )
 
     def has_begun(self, task: str) -> bool:
-        """Whether one of its processes has begun a task."""
+        """Whether one of its processes has begun a task, of whichever study it serves."""
         return any(
-            report.get("report") == "start" and report.get("task") == task
+            report.get("report") == "start" and report["task"].rpartition(": ")[2] == task
             for report in list(self.reports)
         )
 
