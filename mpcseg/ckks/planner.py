@@ -16,24 +16,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import rfc8785
-from numpy.typing import NDArray
 
-from mpcseg.ckks import admission, assignment
 from mpcseg.ckks.assignment import SUM_LEVEL, start_level
-from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.costs import CostModel, Counts
 from mpcseg.ckks.encryption import PRESENCE_SHAPE, feature_shape
 from mpcseg.ckks.packing import SlotRange, allot_slots
 from mpcseg.ckks.parameters import (
     BOTTOM_PRIMES,
-    TARGET_SCALE,
     ParameterSet,
     max_levels,
     parameter_set,
 )
 from mpcseg.ckks.serialization import CiphertextShape, ciphertext_bytes, partial_bytes
-from mpcseg.ckks.sign import evaluate_sign
-from mpcseg.ckks.simulation import ClearBackend
+from mpcseg.ckks.simulated_round import Precision, SimulatedRound, compare
 from mpcseg.ckks.slot_sum import SLOT_SUM_SHAPE
 from mpcseg.errors import PlanError
 from mpcseg.reference.admission import CONVENTION
@@ -63,26 +58,6 @@ class Costs(Protocol):
 
     def total(self, counts: Counts) -> float:
         """Of many operations."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Error of the encrypted computation against the same one in the clear.
-
-    Attributes:
-        stage: distance, sign or weight.
-        rms: root mean square error.
-        largest: largest error.
-    """
-
-    stage: str
-    rms: float
-    largest: float
-
-    @property
-    def bits(self) -> float:
-        """-log2 of the root mean square error."""
-        return -math.log2(self.rms)
 
 
 @dataclass(frozen=True)
@@ -171,13 +146,13 @@ class Plan:
     @cached_property
     def key_switches_per_pair(self) -> int:
         """Of distance and sharp sign, for one pair and one block."""
-        simulation = _Simulation(self, self.sharp)
+        simulation = SimulatedRound(self, self.sharp)
         simulation.sign()
         return _key_switches(simulation.circuit.counts)
 
     def block_counts(self, sign: tuple[int, ...], *, profile: bool = False) -> Counts:
         """Operations on one block in one round: of one pair, one cluster, times their numbers."""
-        pair, cluster, once = (_Simulation(self, sign) for _ in range(3))
+        pair, cluster, once = (SimulatedRound(self, sign) for _ in range(3))
         cluster.products([pair.sign()] * (self.n_clusters - 1), profile=profile)
         if profile:
             once.squares()
@@ -191,7 +166,7 @@ class Plan:
 
         Their releases are as many as :meth:`n_sums` says.
         """
-        simulation = _Simulation(self, self.sharp)
+        simulation = SimulatedRound(self, self.sharp)
         simulation.admission(norm=norm)
         return simulation.circuit.counts
 
@@ -252,7 +227,7 @@ class Plan:
     def most_records(self) -> int:
         """Records over all parties that a slot sum has room for; the two bottom primes bound it."""
         q0, q1 = self.parameters.primes[:BOTTOM_PRIMES]
-        scale = _Simulation(self, self.sharp).release_scale()
+        scale = SimulatedRound(self, self.sharp).release_scale()
         return int(q0 * q1 / 2 / (scale * 2.0 / self.parameters.poly_modulus_degree))
 
     @property
@@ -319,10 +294,10 @@ class Plan:
         """Predicted errors of distance, sign and weight, by simulation of the noise."""
         sign = sign or self.sharp
         exact, noisy = (
-            _Simulation(self, sign, seed=seed, n_records=_SAMPLE, noise=noise).stages()
+            SimulatedRound(self, sign, seed=seed, n_records=_SAMPLE, noise=noise).stages()
             for noise in (None, np.random.default_rng(seed + 1))
         )
-        return [_compare(stage, exact[stage], noisy[stage]) for stage in exact]
+        return [compare(stage, exact[stage], noisy[stage]) for stage in exact]
 
 
 def plan_study(  # noqa: PLR0913  the terms of an agreement
@@ -398,107 +373,5 @@ def _smallest(n_levels: int, n_clusters: int) -> ParameterSet:
     )
 
 
-class _Simulation:
-    """One block's round on random data in the clear, for counting and for errors."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        sign: tuple[int, ...],
-        *,
-        seed: int = 0,
-        n_records: int = 1,
-        noise: np.random.Generator | None = None,
-    ) -> None:
-        parameters, d = plan.parameters, plan.n_features
-        rng = np.random.default_rng(seed)
-        self._backend = ClearBackend(parameters, noise)
-        self.circuit = Circuit(parameters, self._backend)
-        self._plan = plan
-        self._sign = sign
-        self._level = plan.start_level(sign)
-        data = rng.uniform(-1.0, 1.0, (d, n_records))
-        self._features = [
-            Encrypted(self._backend.encrypt(x, TARGET_SCALE), parameters.n_levels, TARGET_SCALE)
-            for x in data
-        ]
-        # Those that decide on the first cluster: the other ones are no different.
-        self._normals = rng.normal(0.0, 1.0, (plan.n_clusters - 1, d))
-        self._n_records = n_records
-
-    def _hyperplane(self, pair: int) -> list[Encrypted]:
-        normal = self._normals[pair] / np.abs(self._normals[pair]).sum()
-        u_scale, v_scale = assignment.hyperplane_scales(self._plan.parameters, self._level)
-        entries = [(u, u_scale) for u in normal] + [(0.0, v_scale)]
-        return [
-            Encrypted(
-                self._backend.encrypt_symmetric(np.full(self._n_records, value), scale),
-                self._level,
-                scale,
-            )
-            for value, scale in entries
-        ]
-
-    def _distance(self, pair: int) -> Encrypted:
-        lowered = [self.circuit.lower(x, self._level) for x in self._features]
-        return assignment.distance_difference(self.circuit, lowered, self._hyperplane(pair))
-
-    def sign(self, pair: int = 0) -> Encrypted:
-        return evaluate_sign(self.circuit, self._distance(pair), sign_for(self._sign))
-
-    def _weight(self, signs: Sequence[Encrypted]) -> Encrypted:
-        factors = assignment.signs_of_cluster(self.circuit, 0, self._plan.n_clusters, signs)
-        return assignment.assignment_weight(self.circuit, factors)
-
-    def _signs(self) -> list[Encrypted]:
-        return [self.sign(pair) for pair in range(self._plan.n_clusters - 1)]
-
-    def release_scale(self) -> float:
-        """Scale of a released sum."""
-        (product, *_) = self.products([self.sign()] * (self._plan.n_clusters - 1), profile=False)
-        return self.circuit.finish(product).scale
-
-    def stages(self) -> dict[str, NDArray[np.float64]]:
-        """Slots after each stage, for the first cluster."""
-        signs = self._signs()
-        return {
-            "distance": self._distance(0).payload,
-            "sign": signs[0].payload,
-            "weight": self._weight(signs).payload,
-        }
-
-    def products(self, signs: Sequence[Encrypted], *, profile: bool) -> list[Encrypted]:
-        """One cluster's weighted products of one block."""
-        column = self.circuit.lower(self._features[0], SUM_LEVEL)
-        n_columns = self._plan.n_columns("profile" if profile else "lloyd")
-        return assignment.weighted_products(self.circuit, self._weight(signs), [column] * n_columns)
-
-    def squares(self) -> None:
-        """The x_j² of one block, and those of numeric columns."""
-        numeric = self._features[:1] * self._plan.columns.n_numeric
-        assignment.squares(self.circuit, [*self._features, *numeric])
-
-    def admission(self, *, norm: bool) -> None:
-        """All that is done to one upload before it is admitted."""
-        circuit, rho, columns = self.circuit, np.ones(1, np.complex128), self._plan.columns
-        features = [*self._features, *self._features[:1] * columns.n_numeric]
-        rhos = [rho] * len(features)
-        for feature in features:
-            admission.coordinate_power(circuit, feature, rho)
-        if norm:
-            admission.norm_power(circuit, self._features, 1.0, rho)
-        admission.magnitudes(circuit, features, rhos)
-        presence = Encrypted(np.ones(1), SUM_LEVEL, TARGET_SCALE)
-        for _ in range(1 + columns.n_labels):
-            admission.presence_product(circuit, presence, rho, rho, slice(0, 1))
-        groups = [([presence] * count, rho) for count in columns.groups]
-        admission.padding_product(circuit, features, presence, rhos, rhos, groups)
-
-
 def _key_switches(counts: Counts) -> int:
     return sum(n for (name, _), n in counts.items() if name == "relinearise")
-
-
-def _compare(stage: str, exact: NDArray[np.float64], noisy: NDArray[np.float64]) -> Precision:
-    error = noisy - exact
-    return Precision(stage, float(np.sqrt(np.mean(error**2))), float(np.abs(error).max()))
