@@ -9,6 +9,7 @@ from rich.console import Console
 from mpcseg.cli.progress import ProgressMode, open_progress
 from mpcseg.cli.suspension import suspendable
 from mpcseg.errors import ConfigError
+from mpcseg.report.columns_table import ColumnsView
 from mpcseg.report.export import write_segments_csv, write_segments_json
 from mpcseg.report.files import RESULTS_FILE, SEGMENTS_CSV, SEGMENTS_JSON, write_json
 from mpcseg.report.model import segment_table
@@ -83,9 +84,10 @@ def sealed_results(  # noqa: PLR0913  where results can come from
 
 
 def show_results(results: Results, console: Console) -> None:
-    """Show the segment table, or say what was received instead."""
+    """Show the segment table and profile columns, or say what was received instead."""
     if results.report is not None:
         console.print(SegmentsView(segment_table(results)))
+        console.print(ColumnsView(results.report), end="")
     elif results.centroids is not None:
         n_segments = len(results.centroids.segments)
         console.print(
