@@ -13,10 +13,10 @@ from mpcseg.study.choice_figures import CandidateFigures, ChoiceFigures
 
 _HEIGHT = 110
 _CURVES = (
-    ("inertia", "inertia within segments, part of the whole (less is better)"),
+    ("inertia", "Inertia left within segments (less is better)"),
     ("calinski_harabasz", "Calinski-Harabasz index (more is better)"),
     ("davies_bouldin", "Davies-Bouldin index (less is better)"),
-    ("stability", "stability over starts (1: the same borders)"),
+    ("stability", "Stability over starts (1: same borders)"),
 )
 
 
@@ -101,6 +101,7 @@ def _curve(
         x=alt.X(
             "segments:Q",
             title="segments",
+            scale=alt.Scale(zero=False, nice=False, padding=24),
             axis=alt.Axis(values=[one.n_segments for one in choice.candidates], format="d"),
         )
     )
@@ -110,7 +111,11 @@ def _curve(
         base.mark_rule(color=BLUE).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
         base.mark_line(color=BLUE).encode(y=value),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=value, color=color),
-    ).properties(width=CHART_WIDTH - 80, height=_HEIGHT, title=title)
+    ).properties(
+        width=CHART_WIDTH - 80,
+        height=_HEIGHT,
+        title=alt.Title(title, anchor="start", frame="bounds", fontSize=11),
+    )
 
 
 def _table(choice: ChoiceFigures, digits: int) -> DataTable:
@@ -126,6 +131,7 @@ def _table(choice: ChoiceFigures, digits: int) -> DataTable:
             Column("calinski_harabasz_noise", "± (sd)", digits),
             Column("davies_bouldin", "Davies-Bouldin", digits),
             Column("davies_bouldin_noise", "± (sd)", digits),
+            Column("ratio", "Ratio of the two", digits),
             Column("stability", "Stability", digits),
         ),
         rows=tuple(
@@ -138,8 +144,16 @@ def _table(choice: ChoiceFigures, digits: int) -> DataTable:
                 one.calinski_harabasz_noise,
                 one.davies_bouldin,
                 one.davies_bouldin_noise,
+                _ratio(one),
                 one.stability,
             )
             for one in choice.candidates
         ),
     )
+
+
+def _ratio(one: CandidateFigures) -> float | None:
+    """What decides."""
+    if one.calinski_harabasz is None or not one.davies_bouldin:
+        return None
+    return one.calinski_harabasz / one.davies_bouldin

@@ -10,6 +10,7 @@ import pandas as pd
 from mpcseg.privacy.ledger import Ledger
 from mpcseg.report.checkpoints import known_checkpoints
 from mpcseg.report.received import Received
+from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.results import NO_NOISE, make_results, open_results, privacy_spent
 from mpcseg.study.spec import FeatureSpec
 from tests.finished import finished_study
@@ -32,10 +33,13 @@ TABLES = {
 }
 
 
-def real_table(name: str, k: int, epsilon: float | None) -> Received:
+def real_table(
+    name: str, k: int, epsilon: float | None, chosen: ClusterRange | None = None
+) -> Received:
     """The report on a real table, its study run by the schedule on sums in the clear.
 
-    With an epsilon, the sums have Gaussian noise of the plan's standard deviations.
+    With an epsilon, the sums have Gaussian noise of the plan's standard deviations; with a range
+    up to k, the study chooses its number of segments.
     """
     features = TABLES[name]
     table = pd.read_csv(DATA / f"{name}.csv")
@@ -44,8 +48,9 @@ def real_table(name: str, k: int, epsilon: float | None) -> Received:
     )
     names = [feature.name for feature in features]
     shape = {"n_clusters": k, "n_rounds": 8}
-    schedule = clear_schedule(features=names, epsilon=epsilon, **shape)
-    plan = plan_for(n_features=len(names), epsilon=epsilon, **shape)
+    terms = None if chosen is None else chosen.terms
+    schedule = clear_schedule(features=names, epsilon=epsilon, scouting=terms, **shape)
+    plan = plan_for(n_features=len(names), epsilon=epsilon, scouting=terms, **shape)
     noise = None if epsilon is None else (plan, np.random.default_rng(0))
     result = run_clear(schedule, [records], k, noise)
     privacy = no_noise() if epsilon is None else {"epsilon": epsilon}
@@ -54,7 +59,7 @@ def real_table(name: str, k: int, epsilon: float | None) -> Received:
         features=features,
         privacy=privacy,
         release={"report": ["alder"]},
-        **shape,
+        **(shape if chosen is None else {**shape, "n_clusters": chosen.model_dump()}),
     )
     spent = NO_NOISE
     if epsilon is not None:
@@ -99,10 +104,11 @@ def many() -> Received:
 REPORTS = {
     "cdnow": lambda: real_table("cdnow_rfm", 5, 1.0),
     "cdnow-exact": lambda: real_table("cdnow_rfm", 5, None),
+    "cdnow-chosen": lambda: real_table("cdnow_rfm", 6, 2.0, ClusterRange(smallest=2, largest=6)),
     "wholesale": lambda: real_table("wholesale", 4, None),
     "encrypted": encrypted,
     "hostile": hostile,
     "hiding": hiding,
     "many": many,
 }
-REAL = {"cdnow", "cdnow-exact", "wholesale"}
+REAL = {"cdnow", "cdnow-exact", "cdnow-chosen", "wholesale"}
