@@ -37,10 +37,12 @@ from mpcseg.ckks.sampling import KEY_BYTES, uniform_words
 from mpcseg.errors import PlanError
 from mpcseg.reference.admission import (
     AMPLIFICATION,
+    FACTOR_SCALE,
     IMAGINARY_AMPLIFICATION,
     LARGEST_FACTOR,
     MAGNITUDE_WEIGHT,
     MARGIN,
+    OUTSIDE_WEIGHT,
     POWER,
     PRESENCE_WEIGHT,
     SMALLEST_FACTOR,
@@ -52,12 +54,6 @@ Functional = NDArray[np.complex128]
 
 _POWER_FACTOR_SCALE = 2.0**14
 """Scale of ρ on powers: leaves 2²⁰ of room at level 0, and rounds ρ by a quarter of a percent."""
-
-_FACTOR_SCALE = 2.0**20
-"""Scale of ρ on presence and records, where two more factors and three primes have to fit.
-
-Low enough that the last bits of an encoding, which processors do not agree on, are rounded away.
-"""
 
 
 def random_functional(seed: bytes, label: str, slots: int) -> Functional:
@@ -142,7 +138,7 @@ def magnitudes(
     terms = zip(features, functionals, strict=True)
     total = reduce(
         circuit.add,
-        [circuit.multiply_plain(x, rho, _FACTOR_SCALE) for x, rho in terms],
+        [circuit.multiply_plain(x, rho, FACTOR_SCALE) for x, rho in terms],
     )
     # A power of two that leaves, after all rescales, the weight at the scale of bounds.
     scale = bounds_scale(parameters)
@@ -161,7 +157,7 @@ def presence_product(
     outside: Functional,
     own: slice,
 ) -> Encrypted:
-    """AMPLIFICATION·(ρ·p·(1 - p) + ρ'·p outside the own slots), to be finished and summed.
+    """AMPLIFICATION·(ρ·p·(1 - p) + OUTSIDE_WEIGHT·ρ'·p outside the own slots), to be finished.
 
     Args:
         circuit: on the compute node.
@@ -173,8 +169,8 @@ def presence_product(
     inside = np.zeros_like(outside)
     inside[own] = outside[own]
     p = circuit.lower(presence, SUM_LEVEL)
-    total = _times_absence(circuit, circuit.multiply_plain(p, functional, _FACTOR_SCALE), p)
-    for rho, weight in ((inside, PRESENCE_WEIGHT), (outside - inside, 1.0)):
+    total = _times_absence(circuit, circuit.multiply_plain(p, functional, FACTOR_SCALE), p)
+    for rho, weight in ((inside, PRESENCE_WEIGHT), (outside - inside, OUTSIDE_WEIGHT)):
         if rho.any():
             total = circuit.add(total, _linear(circuit, p, rho, weight, total.scale))
     return _amplified(circuit, total)
@@ -204,7 +200,7 @@ def padding_product(
     low = [circuit.lower(x, SUM_LEVEL) for x in features]
     terms = zip(low, functionals, strict=True)
     weighed = reduce(
-        circuit.add, [circuit.multiply_plain(x, rho, _FACTOR_SCALE) for x, rho in terms]
+        circuit.add, [circuit.multiply_plain(x, rho, FACTOR_SCALE) for x, rho in terms]
     )
     total = _times_absence(circuit, weighed, p)
     weight = IMAGINARY_AMPLIFICATION / AMPLIFICATION
@@ -223,10 +219,10 @@ def _linear(
     """weight·ρ·z at ``scale``, in two factors.
 
     A vector is encoded by a Fourier transform in floating point, whose last bits differ between
-    processors. At :data:`_FACTOR_SCALE` they are far below what is rounded away, at a scale of 2⁵¹
+    processors. At :data:`FACTOR_SCALE` they are far below what is rounded away, at a scale of 2⁵¹
     they are not, and a replay on another machine would get other bits. A number is encoded exactly.
     """
-    weighed = circuit.multiply_plain(z, functional, _FACTOR_SCALE)
+    weighed = circuit.multiply_plain(z, functional, FACTOR_SCALE)
     return circuit.multiply_scalar(weighed, weight, scale / weighed.scale)
 
 

@@ -15,7 +15,8 @@ from mpcseg.reference.admission import (
     LARGEST_FACTOR,
     MAGNITUDE_WEIGHT,
     PRESENCE_WEIGHT,
-    error_stds,
+    amplified_error,
+    outside_rounding,
 )
 from mpcseg.reference.columns import NO_COLUMNS, ColumnLayout
 from mpcseg.reference.sign import sign_for
@@ -96,22 +97,19 @@ def admission_sensitivities(
     What a record that keeps the rules adds by itself (mpcseg.reference.admission): to *bounds* its
     coordinates' and its norm's powers, to *presence* one small weight, to *padding* nothing. The
     rest are errors of encryption, which the sums multiply: a slot whose presence turns from 0 to 1
-    turns the error of p·(1 - p) round, and that of x_j·(1 - p) from x_j's into presence's.
+    turns the error of p·(1 - p) round, and that of x_j·(1 - p) from x_j's into presence's; in a
+    shared block it also meets what rounding leaves of a ρ' that is zero there.
 
     A numeric profile column counts as one more coordinate. Of every category one label turns from
     0 to 1, as presence does; that labels add up to presence is linear, and so are its errors.
     """
-    slot = ERROR_DEVIATIONS * _amplified_slot_error()
+    slot = ERROR_DEVIATIONS * amplified_error(_MOST_SLOTS)
+    rounding = ERROR_DEVIATIONS * outside_rounding(_MOST_SLOTS)
     n_coordinates, n_turns = n_features + columns.n_numeric, 1 + len(columns.groups)
     magnitude = MAGNITUDE_WEIGHT * n_coordinates
-    turn = LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot
+    turn = LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot + rounding
     return (
         LARGEST_FACTOR * (HONEST_POWER * (n_coordinates + 1) + magnitude) + SUM_MARGIN,
         n_turns * turn + SUM_MARGIN,
         math.sqrt(2 * n_coordinates) * slot + SUM_MARGIN,
     )
-
-
-def _amplified_slot_error() -> float:
-    """Standard deviation of one slot's error in a presence sum."""
-    return float(error_stds(1, _MOST_SLOTS, 1)[1]) / math.sqrt(_MOST_SLOTS)

@@ -41,6 +41,17 @@ MAGNITUDE_WEIGHT = 2.0**-20
 PRESENCE_WEIGHT = 2.0**-22
 """Weight, before amplification, of Σ Re(ρ·p) over a party's own slots, for the same reason."""
 
+OUTSIDE_WEIGHT = 0.25
+"""Weight, before amplification, of Σ Re(ρ'·p) outside a party's own slots of a shared block. What
+is there is 0 or 1 by the other term of presence, and a single 1 adds 724 at least. Its ρ', which is
+zero over the own slots, is rounded there too, so that each own record adds a little."""
+
+FACTOR_SCALE = 2.0**20
+"""Scale of ρ on presence and records, where two more factors and three primes have to fit.
+
+Low enough that the last bits of an encoding, which processors do not agree on, are rounded away.
+"""
+
 CONVENTION = (
     POWER,
     MARGIN,
@@ -50,6 +61,8 @@ CONVENTION = (
     IMAGINARY_AMPLIFICATION,
     MAGNITUDE_WEIGHT,
     PRESENCE_WEIGHT,
+    OUTSIDE_WEIGHT,
+    FACTOR_SCALE,
 )
 """What the compute node, which makes the sums, and the key node, which judges them, must share."""
 
@@ -76,14 +89,31 @@ def error_stds(
     n = n_blocks * slots
     n_coordinates = n_features + columns.n_numeric
     bounds = HONEST_POWER * POWER * fresh * math.sqrt(2.0 * n * n_coordinates)
-    slot = AMPLIFICATION * fresh * math.sqrt(2.0) * _FACTOR_RMS
+    slot = amplified_error(slots)
     imaginary = IMAGINARY_AMPLIFICATION * fresh * _FACTOR_RMS
     presence = slot * math.sqrt(n * (1 + columns.n_labels))
+    if n_blocks == 1:  # which may be a shared one: of all slots, and of records in the own ones
+        errors = presence * math.hypot(1.0, OUTSIDE_WEIGHT)
+        rounding = outside_rounding(slots) * math.sqrt(n * (1 + len(columns.groups)))
+        presence = math.hypot(errors, rounding)
     # Of x in empty slots, of p·x in full ones, and of the imaginary part in all; and of the sums
     # of labels, less presence.
     padding = math.hypot(slot, imaginary) * math.sqrt(n * n_coordinates)
     labels = slot * math.sqrt(n * (columns.n_labels + len(columns.groups)))
     return np.array([bounds, presence, math.hypot(padding, labels)])
+
+
+def amplified_error(slots: int) -> float:
+    """Standard deviation of what one slot's error of encryption adds to presence or padding."""
+    return AMPLIFICATION * _slot_error(slots) * math.sqrt(2.0) * _FACTOR_RMS
+
+
+def outside_rounding(slots: int) -> float:
+    """Standard deviation of what one record in a party's own slots of a shared block adds.
+
+    ρ' is zero there, but its 2·slots coefficients are rounded, each by up to a half.
+    """
+    return AMPLIFICATION * OUTSIDE_WEIGHT * math.sqrt(slots / 12.0) / FACTOR_SCALE
 
 
 def _slot_error(slots: int) -> float:

@@ -7,6 +7,7 @@ seeds, so that a test does not fail by the chance of one in thousands that is me
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,7 @@ from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.errors import PlanError
+from mpcseg.privacy.budget import no_noise_plan
 from mpcseg.reference.admission import LARGEST_FACTOR, SMALLEST_FACTOR, error_stds
 from mpcseg.reference.rounds import ADMISSION_RULES
 from tests.unit.ckks.admitted import (
@@ -78,13 +80,35 @@ def test_errors_of_honest_data_are_as_predicted(admission_keys: Keys) -> None:
     for seed in range(6):
         blobs = encrypt_rows(admission_keys, rows_of(seed))
         for _ in range(6):
-            findings = Findings.of(admission_keys, blobs)
+            # A shared block that is nearly this party's alone: where most is added.
+            findings = Findings.of(admission_keys, blobs, slice(0, N_RECORDS))
             found.append([findings.presence_sum(), findings.padding()])
     measured = np.sqrt(np.mean(np.square(found), axis=0))
     predicted = error_stds(1, SMALLEST.slots, D)[1:]
     print(f"rms of presence, padding: {measured}, predicted {predicted}")  # noqa: T201
     assert (measured < 1.5 * predicted).all()
     assert (measured > 0.4 * predicted).all()
+
+
+@pytest.mark.parametrize("own", [slice(0, 8192), slice(0, 4096), slice(4096, 6144)], ids=str)
+def test_honest_presence_in_a_shared_block_is_far_under_the_limit(
+    admission_keys: Keys, own: slice
+) -> None:
+    """Also without noise, where the limit is lowest, and with every own slot in use."""
+    shape = {"n_clusters": 2, "n_features": D, "n_rounds": 1, "n_parties": 2}
+    plan = no_noise_plan(**shape, radius=math.sqrt(D), signs=((7, 7), (7, 15)))
+    limit = plan.admission_limits(1, SMALLEST.slots)[ADMISSION_RULES.index("presence")]
+    rows = rows_of(0, 0)
+    rows[:-1, own] = 0.5
+    rows[-1, own] = 1.0
+    blobs = encrypt_rows(admission_keys, rows)
+    found = [Findings.of(admission_keys, blobs, own).presence_sum() for _ in range(24)]
+    measured = math.sqrt(np.mean(np.square(found)))
+    predicted = error_stds(1, SMALLEST.slots, D)[ADMISSION_RULES.index("presence")]
+    print(f"{own}: rms {measured:.2f}, predicted {predicted:.2f}, limit {limit:.1f}")  # noqa: T201
+    assert measured < 1.2 * predicted
+    # With its own noise of 1 beside it.
+    assert math.hypot(measured, 1.0) < limit / 5
 
 
 def changed(*changes: tuple[int, int, complex]) -> Callable[[Rows], None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,11 @@ from mpcseg.reference.admission import (
     LARGEST_FACTOR,
     MAGNITUDE_WEIGHT,
     MARGIN,
+    OUTSIDE_WEIGHT,
     POWER,
+    amplified_error,
     error_stds,
+    outside_rounding,
 )
 from mpcseg.reference.hyperplanes import DOMAIN_SLACK
 from mpcseg.reference.sign import sign_for
@@ -38,8 +43,17 @@ def test_the_slack_is_needed() -> None:
 
 
 def test_errors_grow_with_the_root_of_what_is_added_up() -> None:
-    one, four = error_stds(1, 8192, 6), error_stds(4, 8192, 6)
-    np.testing.assert_allclose(four, 2 * one)
-    wide = error_stds(1, 8192, 24)
-    assert wide[1] == one[1], "presence knows no features"
-    np.testing.assert_allclose(wide[[0, 2]], 2 * one[[0, 2]])
+    two, eight = error_stds(2, 8192, 6), error_stds(8, 8192, 6)
+    np.testing.assert_allclose(eight, 2 * two)
+    wide = error_stds(2, 8192, 24)
+    assert wide[1] == two[1], "presence knows no features"
+    np.testing.assert_allclose(wide[[0, 2]], 2 * two[[0, 2]])
+
+
+def test_a_block_that_may_be_shared_has_the_rounding_of_its_factors_too() -> None:
+    one, two = error_stds(1, 8192, 6), error_stds(2, 8192, 6)
+    assert one[1] > 3 * two[1] / math.sqrt(2)
+    np.testing.assert_allclose(one[[0, 2]], two[[0, 2]] / math.sqrt(2))
+    rounding = outside_rounding(8192) * math.sqrt(8192)
+    errors = amplified_error(8192) * math.sqrt(8192 * (1 + OUTSIDE_WEIGHT**2))
+    assert one[1] == pytest.approx(math.hypot(rounding, errors))
