@@ -34,7 +34,8 @@ def summary_section(received: Received) -> Section:
 def _opening(received: Received) -> str:
     spec, table = received.spec, received.table
     n_found = len(table.segments)
-    total = "" if table.n_records is None else f" among {number(table.n_records)} customers"
+    about = "about " if table.is_noised else ""
+    total = "" if table.n_records is None else f" among {about}{number(table.n_records)} customers"
     people = counted(len(spec.parties), "organisation")
     text = (
         f"{counted(n_found, 'segment').capitalize()} {'is' if n_found == 1 else 'are'} shown"

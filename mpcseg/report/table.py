@@ -39,7 +39,8 @@ class SegmentsView:
         table = self._table
         title = f"Segments of {table.study}"
         if table.n_records is not None:
-            title += f": {plain(table.n_records)} customers"
+            about = "about " if table.is_noised else ""
+            title += f": {about}{plain(table.n_records)} customers"
         yield Text(title, style="italic")
         waiting = list(table.segments)
         while waiting:

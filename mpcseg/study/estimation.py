@@ -47,6 +47,16 @@ class Totals:
         self.values = values.copy()
         self._variances = stds**2
 
+    @property
+    def n_records(self) -> int:
+        """Records in all, by all rounds so far; without noise by the moments round alone."""
+        return round(float(self.values[-1]))
+
+    @property
+    def n_records_std(self) -> float:
+        """Standard deviation of the noise in that."""
+        return math.sqrt(float(self._variances[-1]))
+
     def correct(self, sums: Array, stds: Array) -> tuple[Array, Array]:
         """Take a round's sums in, and make them add up to the totals.
 

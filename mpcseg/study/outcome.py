@@ -74,7 +74,7 @@ class StudyResult:
         size_stds: standard deviation of the noise in the sizes, shape (k,); 0 without noise.
         mean_stds: standard deviation of the noise in the means, shape (k, d); likewise.
         inertia: of the profile round's weights, in the standardised metric.
-        n_records: records of all parties together.
+        n_records: records of all parties together; in a noised study by all rounds that count them.
         feature_means: joint means, shape (d,).
         feature_covariance: joint covariance, shape (d, d).
         feature_weights: 1 / variance of each feature, shape (d,).

@@ -467,7 +467,7 @@ class Schedule:
             size_stds=found.size_stds,
             mean_stds=found.mean_stds,
             inertia=found.inertia,
-            n_records=self._n_records,
+            n_records=self._totals.n_records,
             feature_means=moments.mean,
             feature_covariance=moments.covariance,
             feature_weights=self._weights,
@@ -486,8 +486,8 @@ class Schedule:
         if not self._noise.columns.n_sums:
             return None
         sizes = Sizes(
-            np.append(found.sizes, self._n_records),
-            np.append(found.size_stds, self._count_std),
+            np.append(found.sizes, self._totals.n_records),
+            np.append(found.size_stds, self._totals.n_records_std),
             np.append(found.filled, True),
         )
         return estimate_columns(sums, stds, sizes, self._noise.columns)
