@@ -40,6 +40,11 @@ def test_no_two_errors_share_an_exit_status_and_none_takes_a_reserved_one() -> N
     assert max(statuses) < 128
 
 
+def test_both_pages_say_what_the_status_of_a_study_that_goes_on_is() -> None:
+    for page in (TEXT, HANDBOOK):
+        assert f"{STILL_RUNNING} a study that still goes on" in page
+
+
 def test_every_logged_event_is_listed_with_its_facts() -> None:
     wanted = [
         [
