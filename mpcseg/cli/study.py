@@ -14,7 +14,13 @@ from mpcseg.cli.agreed import renewed_agreement
 from mpcseg.cli.options import RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.study_new import new
-from mpcseg.cli.study_screen import print_checks, print_digest, print_signatures, print_terms
+from mpcseg.cli.study_screen import (
+    print_checks,
+    print_digest,
+    print_signatures,
+    print_terms,
+    print_verdict,
+)
 from mpcseg.cli.study_status import status
 from mpcseg.errors import ConfigError, MpcsegError
 from mpcseg.study.agreement import (
@@ -148,6 +154,7 @@ def verify(
     failed = next((check.error for check in checks if check.error), None)
     if failed:
         raise failed
+    print_verdict(checks, console, is_over=record is not None)
 
 
 app.command("withdraw")(closing.withdraw)

@@ -77,6 +77,30 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
     console.print(table)
 
 
+def print_verdict(checks: Sequence[Check], console: Console, *, is_over: bool) -> None:
+    """Say in one line that all checks went well, and what they were of.
+
+    Args:
+        checks: none of which failed.
+        console: where to.
+        is_over: whether certificates and dates were left out.
+    """
+    n_signed = sum(check.what.startswith("signature of ") for check in checks)
+    parts = [f"signed by all {n_signed} organisations"]
+    if not is_over:
+        parts.append("certificates and last day valid today")
+    beside = {
+        "own card": "own card as agreed",
+        "own policy": "own policy kept",
+        "closing record": "closing record in order",
+    }
+    parts += [beside[check.what] for check in checks if check.what in beside]
+    n_renewals = sum(check.what.startswith("renewal, ") for check in checks)
+    if n_renewals:
+        parts.append(f"{n_renewals} renewal{'s' if n_renewals > 1 else ''} in order")
+    _line(console, f"All {len(checks)} checks passed: {'; '.join(parts)}.")
+
+
 def _organisations(spec: StudySpec) -> Table:
     table = Table(title=Text(f"Study {spec.name}: who does what"))
     for heading in ("organisation", "does", "receives", "card to read out"):

@@ -305,6 +305,9 @@ def test_verify_shows_what_failed_and_why(tmp_path: Path) -> None:
     shown = run("verify", path)
     assert re.search(words("signature of alder", "ok", identity("alder").card.spoken), shown)
     assert good.spec.digest in shown
+    assert shown.splitlines()[-1] == (
+        "All 7 checks passed: signed by all 2 organisations; certificates and last day valid today."
+    )
     late = write(path, signed(late_spec()).canonical)
     shown = run("verify", late, fails=ExpiredError)
     assert re.search(words("signature of alder", " ok ", "last day", "failed", "expired"), shown)
@@ -326,6 +329,7 @@ def test_verify_checks_an_own_policy_and_names_the_rule(tmp_path: Path) -> None:
     policy.write_text("smallest_segment = 21\n")
     shown = run("verify", path, "--policy", policy, fails=PolicyError)
     assert re.search(words("own policy", "failed", "smallest_segment is 21"), shown)
+    assert "passed" not in shown
 
 
 def test_verify_checks_a_closing_record_when_the_study_is_long_over(tmp_path: Path) -> None:
@@ -344,6 +348,8 @@ def test_verify_checks_a_closing_record_when_the_study_is_long_over(tmp_path: Pa
     evidence = f"closed {time}, 12 blobs deleted, secret key destroyed"
     assert re.search(words("signature of alder", "ok", "closing record", "ok", evidence), shown)
     assert "last day" not in shown
+    last = "checks passed: signed by all 2 organisations; closing record in order.\n"
+    assert shown.endswith(last)
     write(file, sign_record(spec, alder, record))
     shown = run("verify", path, "--closing", file, fails=SignatureError)
     assert re.search(words("closing record", "failed"), shown)
