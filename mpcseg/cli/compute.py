@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mpcseg.cli.config import ComputeConfig, load_config
-from mpcseg.cli.observed import observers
+from mpcseg.cli.observed import label, observers
 from mpcseg.cli.options import (
     ConfigOption,
     IdentityOption,
@@ -106,6 +107,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     from mpcseg.nodes.hosting import verify_distinct  # noqa: PLC0415
 
     verify_distinct(specs)
+    _warn_of_names(specs)
     with (
         observers(progress, settings, own.name, "compute", settings.storage) as watching,
         watching.of_several(specs) as shown,
@@ -122,6 +124,18 @@ def serve(  # noqa: PLR0913  each is an option of the command line
         )
         watching.ended(specs, done)
     _report(specs, done, summary)
+
+
+def _warn_of_names(specs: Sequence[StudySpec]) -> None:
+    """Say on standard error which studies only the digest tells apart: somebody may have erred."""
+    for name, count in Counter(spec.name for spec in specs).items():
+        if count > 1:
+            same = ", ".join(label(spec) for spec in specs if spec.name == name)
+            typer.echo(
+                f"warning: {count} different agreements are named '{name}', and all are served: "
+                f"{same}. Is one of them out of date?",
+                err=True,
+            )
 
 
 def _report(

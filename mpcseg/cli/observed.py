@@ -17,6 +17,13 @@ from mpcseg.nodes.progress import NamedProgress, Progress, SeveralProgress
 from mpcseg.report.structured_log import STANDARD_OUTPUT, LogFile, StructuredLog, ending
 from mpcseg.study.spec import StudySpec
 
+_DIGEST_DIGITS = 8
+
+
+def label(spec: StudySpec) -> str:
+    """What a study is called where there are several, which may have the same name."""
+    return f"{spec.name} ({spec.digest[:_DIGEST_DIGITS]})"
+
 
 class Observers:
     """Who is told what a node does, for each study of its process.
@@ -58,7 +65,7 @@ class Observers:
         told: dict[StudySpec, Progress] = {}
         for spec in specs:
             screen = self._screen
-            others = [screen if len(specs) == 1 else NamedProgress(screen, spec.name)]
+            others = [screen if len(specs) == 1 else NamedProgress(screen, label(spec))]
             if self._metrics is not None:
                 others.append(self._metrics.of(spec))
             if self._log_file is not None:

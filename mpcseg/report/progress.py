@@ -140,6 +140,9 @@ def _lines(value: Any) -> Any:
 
 def event_line(kind: str, facts: Mapping[str, object]) -> str:
     """An event as one line for a person; one that nobody has given words is shown by its facts."""
+    if "study" in facts:  # one of several on this screen
+        others = {name: value for name, value in facts.items() if name != "study"}
+        return f"{facts['study']}: {event_line(kind, others)}"
     words = _WORDS.get(kind)
     if words is not None:
         return words(facts)

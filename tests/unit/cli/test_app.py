@@ -125,6 +125,34 @@ def test_the_limit_of_blocks_reaches_the_compute_node(
     assert served["max_blocks"] == 3
 
 
+def test_several_studies_are_told_apart_by_digest_and_one_name_for_two_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    specs = [study_spec(), study_spec(seed=7), study_spec(name="other")]
+    monkeypatch.setattr("mpcseg.cli.compute.compute_studies", lambda _: specs)
+    monkeypatch.setattr("mpcseg.cli.compute.load_own_identity", lambda _: identity("hub"))
+
+    def serve(studies: Any, *_: object, **__: object) -> Any:
+        for told in studies.values():
+            told.event("listening", address="127.0.0.1:7")
+        return {spec.digest: SUMMARY for spec in studies}
+
+    monkeypatch.setattr("mpcseg.nodes.compute.serve_studies", serve)
+    folder = str(tmp_path)
+    options = ["--study", folder, "--identity", folder, "--storage", folder]
+    options += ["--listen", "127.0.0.1:0"]
+    shown = CliRunner().invoke(
+        app, ["compute", "serve", *options], env={"COLUMNS": "200"}, catch_exceptions=False
+    )
+    first, second, other = (f"{spec.name} ({spec.digest[:8]})" for spec in specs)
+    for one in (first, second, other):
+        assert f"{one}: listening on 127.0.0.1:7" in shown.output
+    assert f"2 different agreements are named 'trial', and all are served: {first}, {second}." in (
+        shown.stderr
+    )
+    assert "named 'other'" not in shown.stderr
+
+
 @pytest.mark.parametrize("option", ["--json", "--segments-csv", "--segments-json"])
 def test_a_demo_whose_results_have_no_place_does_not_start(tmp_path: Path, option: str) -> None:
     ended = run("demo", option, str(tmp_path / "absent" / "out"))

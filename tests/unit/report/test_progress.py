@@ -147,6 +147,12 @@ def test_on_a_terminal_bars_are_drawn() -> None:
     [
         ("listening", {"address": "127.0.0.1:7"}, "listening on 127.0.0.1:7"),
         (
+            "listening",
+            {"study": "trial (0a1b2c3d)", "address": "127.0.0.1:7"},
+            "trial (0a1b2c3d): listening on 127.0.0.1:7",
+        ),
+        ("other", {"study": "trial (0a1b2c3d)"}, "trial (0a1b2c3d): other"),
+        (
             "joined",
             {"node": "alder", "role": "party", "compute": "hub:7443"},
             "joined the study at hub:7443 as party node alder",
