@@ -33,6 +33,11 @@ def renewal_files(spec: StudySpec) -> tuple[str, ...]:
     return tuple(f"{spec.name}-{version.number}{RENEWAL_SUFFIX}" for version in spec.versions)
 
 
+def own_names(text: str, spec: StudySpec) -> str:
+    """A template whose comments name this study, and files of the kit: all stand in its folder."""
+    return text.replace('"../spring', f'"{spec.name}').replace('"../', '"')
+
+
 def configuration(role: str, spec: StudySpec, address: Address) -> str:
     """The text of ``compute.toml``, ``key.toml`` or ``party.toml``.
 
@@ -44,7 +49,7 @@ def configuration(role: str, spec: StudySpec, address: Address) -> str:
     Raises:
         KeyError: the template lacks a field that is to be filled in.
     """
-    document = tomlkit.parse(template(f"{role}.toml"))
+    document = tomlkit.parse(own_names(template(f"{role}.toml"), spec))
     for field, value in _values(role, spec, address).items():
         if field not in document:
             raise KeyError(f"the template {role}.toml has no field {field}")

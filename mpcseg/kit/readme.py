@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jinja2
 
 from mpcseg import __version__
+from mpcseg.kit.columns import columns
 from mpcseg.kit.configuration import STATE, renewal_files, template
 from mpcseg.kit.holders import Address, Holder
 from mpcseg.report.terms import received, roles
@@ -63,13 +64,16 @@ def readme(spec: StudySpec, holder: Holder, address: Address) -> str:
         purpose=spec.purpose,
         legal_basis=spec.legal_basis,
         does=list(_does(spec, holder)),
-        needed=list(_needed(spec, holder)),
+        needed=list(_needed(holder)),
+        columns=list(columns(spec)) if "party" in holder.roles else [],
+        secret=["`identity/`"] + ["`customers.csv`"] * ("party" in holder.roles),
         made_folders=dict.fromkeys(folders),
         commands=[
             _check(spec, holder),
             _run(holder),
             _watch(spec, holder, address),
             _results(spec, holder, address),
+            _close(spec, holder, address),
             _verify(spec, holder),
         ],
         trouble=list(_trouble(spec, holder, address)),
@@ -95,23 +99,16 @@ def _does(spec: StudySpec, holder: Holder) -> Iterator[str]:
         )
 
 
-def _needed(spec: StudySpec, holder: Holder) -> Iterator[tuple[str, str]]:
+def _needed(holder: Holder) -> Iterator[tuple[str, str]]:
     yield (
         "`identity/`",
         f"the folder that `mpcseg identity new {holder.name}` made, with the keys behind the card "
         f"in the agreement (certificate valid until {_end(holder)}). Readable by its owner alone.",
     )
     if "party" in holder.roles:
-        features = ", ".join(escaped(name) for name in spec.column_names)
-        consent = (
-            f"; and {escaped(spec.consent.column)}, in which a record that takes part says "
-            f"{escaped(spec.consent.value)}"
-            if spec.consent
-            else ""
-        )
         yield (
             "`customers.csv`",
-            f"the customer table, with the columns customer_id, {features}{consent}. Another name, "
+            "the customer table, comma-separated, in UTF-8, with the headings below. Another name, "
             "Parquet, a database, other names of columns: in `party.toml`.",
         )
     yield (
@@ -210,7 +207,7 @@ def _trouble(spec: StudySpec, holder: Holder, address: Address) -> Iterator[str]
         yield (
             "The study must stop, now and for all: `mpcseg study close "
             f"{_agreed(spec)} --identity identity --address {address}`. The secret key and all "
-            "ciphertexts are destroyed."
+            "ciphertexts are destroyed, and with them what a replay needs."
         )
     else:
         yield (
@@ -242,21 +239,68 @@ def _results(spec: StudySpec, holder: Holder, address: Address) -> Step:
             f"Results that this organisation receives are in `{STATE['key']}/` when its node has "
             "ended."
         )
-    if "compute" in holder.roles:
-        close = (
-            f"study close {agreement} --identity identity --address {address} "
-            "--record records/closing.json"
-        )
-        bare.append(f"mpcseg {close}")
-        containers.append(_container("compute", close))
+    if holder.name in spec.release.report:
+        role, command = _report(spec, holder, address)
+        bare.append(f"mpcseg {command}")
+        containers.append(_container(role, command))
         text.append(
-            "Close the study when everybody has fetched its results: all ciphertexts, keys and "
-            "results at the compute node are deleted, and its node ends. The signed record of it "
-            "stays."
+            "`mpcseg report` makes the report for people of it: a page that opens without a "
+            "network; `--format html,pdf,xlsx` makes more."
         )
-    if not text:  # brings records, and receives nothing
+    if not text:  # brings records or computes, and receives nothing
         text.append("This organisation receives no results.")
     return Step("Results", " ".join(text), tuple(bare), tuple(containers))
+
+
+def _report(spec: StudySpec, holder: Holder, address: Address) -> tuple[str, str]:
+    """In which container the report is made, and by which command: signatures are checked again."""
+    if not holder.collects:
+        role, output = "key", STATE["key"]
+        source, audit = f"--sealed {output}/sealed/{holder.name}.sealed", output
+    elif "party" in holder.roles:
+        role, output = "party", "results"
+        source, audit = f"--address {address}", STATE["party"]
+    else:
+        role, output = "compute", "records"
+        source, audit = f"--address {address}", "records"
+    command = f"report {_agreed(spec)} --identity identity {source} --audit {audit}"
+    return role, f"{command} --output {output}/report"
+
+
+def _close(spec: StudySpec, holder: Holder, address: Address) -> Step:
+    """Replay and close: closing deletes what is replayed, so that nobody may close before."""
+    title, compute = "Replay and close", escaped(spec.compute.name)
+    if "compute" not in holder.roles:
+        text = (
+            f"Nothing to do here but to wait: {compute} computes its node's work once more, which "
+            "shows whether it computed what was agreed, and closes the study when everybody has "
+            "fetched its results. Closing deletes the ciphertexts, without which nothing can be "
+            f"replayed: nobody closes before {compute} has told the others how the replay ended."
+        )
+        if "key" in holder.roles:
+            text += (
+                f" This organisation could close as well, and must wait for it; it must not have "
+                f"the `{STATE['compute']}/` of {compute} to replay it itself."
+            )
+        return Step(title, text, (), ())
+    commands = (
+        f"audit replay {spec.name}{AGREEMENT_SUFFIX} --evidence {STATE['compute']} "
+        "--workers $(nproc)",
+        f"study close {_agreed(spec)} --identity identity --address {address} "
+        "--record records/closing.json",
+    )
+    return Step(
+        title,
+        "First computes this node's work once more from its ciphertexts, and compares every sum "
+        "that it let out, once the last round is over (`--sample 10%` for a part of a large "
+        "study). Tell the others how it ended; somebody whom all trust can do it from a copy of "
+        f"`{STATE['compute']}/`, but not {escaped(spec.key.name)}, which has the secret key. Then, "
+        "**and not before everybody has fetched its results**, close the study: all ciphertexts, "
+        "keys and results at the compute node are deleted, so that nothing can be replayed any "
+        "more, and its node ends. The signed record of it stays.",
+        tuple(f"mpcseg {command}" for command in commands),
+        tuple(_container("compute", command) for command in commands),
+    )
 
 
 _AS_OWNER = "MPCSEG_USER=$(id -u):$(id -g)"

@@ -36,6 +36,20 @@ def escaped(text: str) -> str:
     return _LINE_START.sub(r"\1\\\2", _BARE_HOST.sub(r"\1\\.", line))
 
 
+def code(text: str) -> str:
+    """Text as a code span: shown, and copied from the raw file, letter for letter.
+
+    Not for a table's cell, where a | would end it.
+
+    Args:
+        text: anything; a line break or control character becomes a space.
+    """
+    line = "".join(character if character.isprintable() else " " for character in text)
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    blank = " " if len(fence) > 1 else ""  # which keeps a backtick at either end apart
+    return f"{fence}{blank}{line}{blank}{fence}"
+
+
 def names(of: Iterable[str]) -> str:
     """Names as Markdown, with commas between them."""
     return ", ".join(map(escaped, of))

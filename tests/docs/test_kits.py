@@ -7,8 +7,10 @@ import csv
 import re
 import shutil
 import socket
+import stat
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -20,12 +22,13 @@ from mpcseg.nodes.planning import plan_of
 from mpcseg.study.agreement import load_study
 from tests.organisations import save_identity, study_spec, write_study
 
-HEADINGS = CHECK, RUN, WATCH, RESULTS, VERIFY = (
+HEADINGS = CHECK, RUN, WATCH, RESULTS, CLOSE, VERIFY = (
     "### 1. Check",
     "### 2. Run",
     "### 3. Watch",
     "### 4. Results",
-    "### 5. Verify",
+    "### 5. Replay and close",
+    "### 6. Verify",
 )
 
 
@@ -33,7 +36,8 @@ def commands(page: str) -> dict[str, list[str]]:
     """The shell commands of a kit's page for the machine itself, by the heading above them."""
     found = {"prepare": _blocks(page.partition("## The commands")[0])}
     for heading in HEADINGS:
-        bare = page.partition(heading)[2].partition("On the machine itself:")[2]
+        step = page.partition(heading)[2].partition("\n##")[0]
+        bare = step.partition("On the machine itself:")[2]
         found[heading] = _blocks(bare.partition("In containers:")[0])
     return found
 
@@ -111,9 +115,18 @@ def test_a_study_runs_from_its_kits_by_the_commands_of_their_pages(
 ) -> None:
     todo = {folder: commands((folder / "README.md").read_text()) for folder in kits.values()}
     running = {}
-    for folder, steps in todo.items():
-        for command in steps["prepare"] + steps[CHECK]:
+
+    def follow(folder: Path, *headings: str) -> None:
+        for command in [one for heading in headings for one in todo[folder][heading]]:
             run(command, folder)
+
+    def at_each(*headings: str) -> None:
+        """The organisations do it at the same time, each by its own page."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda folder: follow(folder, *headings), todo))
+
+    at_each("prepare", CHECK)
+    for folder, steps in todo.items():
         for command in steps[RUN]:
             output = (tmp_path / f"output-{len(running)}").open("w+")
             running[folder, command] = (start(command, folder, output), output)
@@ -129,16 +142,17 @@ def test_a_study_runs_from_its_kits_by_the_commands_of_their_pages(
     for client in running.values():
         wait_for(*client)
     verify_disk_as_planned(kits["birch"])
-    for name in ("alder", "birch"):  # birch closes the study
-        for command in todo[kits[name]][WATCH] + todo[kits[name]][RESULTS]:
-            run(command, kits[name])
+    at_each(WATCH, RESULTS)
+    assert [len(todo[kits[name]][CLOSE]) for name in ("alder", "birch")] == [0, 2]
+    follow(kits["birch"], CLOSE)  # after it has replayed
     wait_for(*server)
     assert all(steps[VERIFY] for steps in todo.values())
-    for folder, command in [(f, c) for f, steps in todo.items() for c in steps[VERIFY]]:
-        run(command, folder)
+    at_each(VERIFY)
     for folder in kits.values():
         with (folder / "results" / "labels.csv").open() as file:
             assert len(list(csv.DictReader(file))) == 300
         assert (folder / "results" / "segments.csv").exists()
+        assert (folder / "results" / "report" / "report.html").exists()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert (kits["birch"] / "records" / "closing.json").exists()
     assert not (kits["alder"] / "storage").exists()

@@ -70,8 +70,13 @@ def test_a_configuration_is_the_template_with_its_comments_and_fits_the_node(
     spec = study_spec()
     text = configuration(role, spec, HUB)
     template = (ROOT / "parties" / role / f"{role}.toml").read_text()
-    comments = [line for line in template.splitlines() if line.startswith("#")]
+    comments = [
+        line.replace('"../spring', '"trial').replace('"../', '"')  # all in one folder
+        for line in template.splitlines()
+        if line.startswith("#")
+    ]
     assert comments
+    assert not re.search(r"spring|\bhub (?!node)|notary|\.\./", text), "named after another study"
     assert [line for line in text.splitlines() if line.startswith("#")] == comments
     assert tomlkit.parse(text).keys() == tomlkit.parse(template).keys()
     (tmp_path / f"{role}.toml").write_text(text)
@@ -238,7 +243,83 @@ def test_words_of_others_stay_words_on_the_page() -> None:
     page = kits(spec)["alder"]["README.md"].decode()
     text = "\n".join(shown(token) for token in PARSER.parse(page) if token.type == "inline")
     assert "<script>alert(1)</script> `rm -rf` [x](http://example.com) | y" in text
-    assert "a|b, c`d`" in text
+    assert all(name in text for name in ("a|b: a number", "c`d`: a number"))
+
+
+def test_names_and_values_of_columns_can_be_copied_from_the_page_as_it_stands() -> None:
+    names = ("recency_days", "a*b|c", "c`d``")
+    spec = study_spec(
+        features=features(*names),
+        profile_columns=[
+            {"name": "visits_n", "kind": "numeric", "transform": "log1p", "lower": 0, "upper": 500},
+            {"name": "age_band", "kind": "category", "values": ["18_29", "30_49"], "other": ""},
+            {"name": "is_new", "kind": "category", "values": ["y_1", "n_0"], "unknown": "none"},
+        ],
+        consent={"column": "may_use", "value": "yes_*"},
+    )
+    made = kits(spec)
+    page = made["alder"]["README.md"].decode()
+    copied = {
+        child.content
+        for token in PARSER.parse(page)
+        for child in token.children or ()
+        if child.type == "code_inline"
+    }
+    assert copied >= {
+        *names, "visits_n", "age_band", "18_29", "30_49", "is_new", "other", "none", "may_use",
+        "yes_*",
+    }  # fmt: skip
+    assert "`visits_n`: a number, agreed from 0 to 500 (what lies outside is clipped" in page
+    assert "Any other value refuses the table, an empty cell refuses the table." in page
+    assert "Any other value counts as `other`, an empty cell counts as `none`." in page
+    assert "recency" not in made["hub"]["README.md"].decode()
+
+
+def test_the_page_says_that_the_folder_is_secret_once_it_is_filled() -> None:
+    for name, files in kits(study_spec()).items():
+        page = " ".join(files["README.md"].decode().split())
+        put = (
+            "`identity/` and `customers.csv` are"
+            if name in ("alder", "birch")
+            else "`identity/` is"
+        )
+        assert f"From the moment on that {put} put into it, the folder is secret**" in page
+
+
+def test_nobody_is_told_to_close_before_the_work_was_replayed() -> None:
+    spec = study_spec(compute="hub", key="alder", parties=("alder", "birch"))
+    for name, files in kits(spec).items():
+        page = files["README.md"].decode()
+        steps, _, trouble = page.partition("## If something goes wrong")
+        assert ("study close" in trouble) == (name in ("hub", "alder"))
+        if name == "hub":
+            replay = "mpcseg audit replay trial.agreement --evidence storage"
+            assert 0 < steps.index(replay) < steps.index("mpcseg study close")
+        else:
+            assert "audit replay" not in page
+            assert "study close" not in steps
+            assert "nobody closes before hub has told the others how the replay ended" in steps
+
+
+@pytest.mark.parametrize(
+    ("receives", "command"),
+    [
+        ("birch", "--address hub.example.org:7443 --audit audit --output results/report"),
+        ("hub", "--address hub.example.org:7443 --audit records --output records/report"),
+        (
+            "keeper",
+            "--sealed key-results/sealed/keeper.sealed --audit key-results "
+            "--output key-results/report",
+        ),
+    ],
+)
+def test_who_receives_the_report_is_told_how_to_make_it(receives: str, command: str) -> None:
+    spec = study_spec(release={"report": [receives], "centroids": ["alder"]})
+    for name, files in kits(spec).items():
+        page = files["README.md"].decode()
+        made = f"mpcseg report trial.agreement --identity identity {command}\n"
+        assert (made in page) == (name == receives)
+        assert ("mpcseg report" in page) == (name == receives)
 
 
 @pytest.mark.parametrize("receives", [[], ["hub"], ["keeper"], ["birch"]])
