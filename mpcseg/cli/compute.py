@@ -28,6 +28,7 @@ from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.starting import compute_studies
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.errors import MpcsegError, StudyClosedError
+from mpcseg.memory import share_freed_memory
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.report.files import write_json
 from mpcseg.study.spec import StudySpec
@@ -108,6 +109,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
 
     verify_distinct(specs)
     _warn_of_names(specs)
+    share_freed_memory()
     with (
         observers(progress, settings, own.name, "compute", settings.storage) as watching,
         watching.of_several(specs) as shown,
