@@ -288,6 +288,16 @@ def test_a_certificate_that_ends_before_the_study_is_warned_about(
     assert "warning: the certificate of alder ends on" in shown
 
 
+@pytest.mark.parametrize("command", ["status", "close", "withdraw"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "hub.example.org:0"])
+def test_an_address_without_a_port_is_refused_before_anything_is_read(
+    tmp_path: Path, command: str, address: str
+) -> None:
+    options = ("--identity", tmp_path / "absent", "--address", address)
+    told = run(command, tmp_path / "absent.agreement", *options, fails=ConfigError)
+    assert "the command line: address must be HOST:PORT" in told
+
+
 def late_spec() -> StudySpec:
     """A study whose last day was yesterday."""
     yesterday = utc_today() - datetime.timedelta(days=1)
