@@ -159,6 +159,36 @@ def test_a_forecast_is_what_a_noised_study_comes_to() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--clusters 3 --features 3", "needs --rounds as well"),
+        ("--rounds 3", "needs --clusters and --features as well"),
+        ("--clusters 1", "--clusters 1 is too few: a study has 2 segments at least"),
+        ("--features 0 --rounds 3", "--features 0 is too few"),
+    ],
+)
+def test_a_plan_names_the_options_that_it_misses(given: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["plan", *given.split()])
+    assert isinstance(done.exception, MpcsegError)
+    assert said in done.exception.message
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        ("3-6", "not one number of segments"),
+        ("few", "not one number of segments"),
+        ("1", "2 segments at least"),
+    ],
+)
+def test_a_demo_with_a_range_is_told_who_takes_one(clusters: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["demo", "--clusters", clusters])
+    assert isinstance(done.exception, MpcsegError)
+    assert said in done.exception.message
+    assert said != "not one number of segments" or "study new" in done.exception.hint
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         (["--clusters", "5"], ConfigError),
