@@ -115,6 +115,18 @@ def test_noise_is_foretold_in_words_and_warned_of(records: int, verdict: str) ->
     assert f"off by {plain(forecast.coordinate_std)} standard" in " ".join(text.split())
 
 
+def test_without_an_agreement_both_cases_are_judged_and_told_apart() -> None:
+    text = " ".join(shown(*NUMBERS, "--records", "12000").split())
+    third, two = text.split("receives results (as where two organisations")
+    assert "receives nothing (a third one): Of 12,000 records" in third
+    assert "segments will be sharp" in third
+    assert "WARNING" not in third
+    forecast = Forecast(noise(own_draw=True), 12_000)
+    assert forecast.verdict == "blurred"
+    assert "WARNING: the segments will be blurred" in two
+    assert f"off by {plain(forecast.coordinate_std)} standard" in two
+
+
 def test_both_cases_of_the_compute_node_are_shown() -> None:
     text = shown(*NUMBERS)
     for own_draw, case in ((False, "receives nothing"), (True, "receives results")):
