@@ -109,7 +109,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "a value twice": ({"values": ["a", "a"]}, "'a' stands twice"),
     "other among the values": ({"values": ["a", "other"]}, "'other' stands twice"),
     "one value alone": ({"values": ["a"], "other": ""}, "one value alone"),
-    "a formula": ({"values": ["=a", "b"]}, "pattern"),
+    "a formula": ({"values": ["=a", "b"]}, "must begin with a letter"),
     "blanks around a value": ({"values": ["a ", "b"]}, "begin or end with a blank"),
     "no values": ({"values": []}, "at least 1"),
 }
