@@ -27,6 +27,7 @@ from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.starting import compute_studies
 from mpcseg.cli.summary import verify_summary, write_summary
 from mpcseg.errors import MpcsegError, StudyClosedError
+from mpcseg.memory import share_freed_memory
 from mpcseg.nodes.summary import ComputeSummary
 from mpcseg.report.files import write_json
 from mpcseg.study.spec import StudySpec
@@ -106,6 +107,7 @@ def serve(  # noqa: PLR0913  each is an option of the command line
     from mpcseg.nodes.hosting import verify_distinct  # noqa: PLC0415
 
     verify_distinct(specs)
+    share_freed_memory()
     with (
         observers(progress, settings, own.name, "compute", settings.storage) as watching,
         watching.of_several(specs) as shown,

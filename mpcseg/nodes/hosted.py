@@ -26,7 +26,7 @@ from mpcseg.audit.records import (
 from mpcseg.audit.renewals import renewals_to_take
 from mpcseg.engine import Engine, RoundEvidence
 from mpcseg.errors import MpcsegError, StorageError, SuspendedError
-from mpcseg.memory import give_back_memory, peak_rss_mb
+from mpcseg.memory import peak_rss_mb
 from mpcseg.nodes import logbook
 from mpcseg.nodes.blob_checks import BlobChecks
 from mpcseg.nodes.blob_store import BlobStore
@@ -141,7 +141,6 @@ def open_study(
             yield study
     finally:
         store.close()
-        give_back_memory()
 
 
 class HostedStudy:

@@ -69,8 +69,9 @@ def reading_section(received: Received) -> Section:
     if received.table.is_noised:
         notes.insert(
             2,
-            "Sizes and means hold noise on purpose. ± is its standard deviation: the true value "
-            "is within it about two times out of three, and within twice of it 19 times out of 20.",
+            "Sizes and means hold noise on purpose. ± is its standard deviation: the value without "
+            "noise is within it about two times out of three, and within twice of it 19 times out "
+            "of 20. The approximate assignment and rounding come on top.",
         )
     return Section(
         name="reading",

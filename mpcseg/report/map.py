@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mpcseg.report.charts import chart_of
 from mpcseg.report.model import Segment
+from mpcseg.report.profiles import kinds_of_mean
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Column, DataTable, Figure, Section
 from mpcseg.report.style import BLUE, CHART_WIDTH, INK, ORANGE, PAPER
@@ -218,14 +219,15 @@ def _arrows(received: Received, axes: Axes, span: float) -> list[dict[str, Any]]
 
 def _moments_table(received: Received, moments: JointMoments) -> DataTable:
     digits = received.spec.release.significant_digits
-    rows = zip(
-        received.table.feature_names, moments.centres, moments.lows, moments.highs, strict=True
-    )
+    names = received.table.feature_names
+    kinds = [kinds_of_mean(received)[name] for name in names]
+    rows = zip(names, kinds, moments.centres, moments.lows, moments.highs, strict=True)
     return DataTable(
         name="all_customers",
         title="All customers together, original units",
         columns=(
             Column("feature", "Feature"),
+            Column("mean_of", "Mean of"),
             Column("mean", "Mean", digits),
             Column("low", "Low, mean − sd", digits),
             Column("high", "High, mean + sd", digits),

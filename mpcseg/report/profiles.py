@@ -193,11 +193,19 @@ def _axis(**options: Any) -> alt.Axis:
     return alt.Axis(ticks=False, domain=False, labelPadding=6, **options)
 
 
+def kinds_of_mean(received: Received) -> dict[str, str]:
+    """By feature, of what its mean is: a mean of logarithms is below that of the values."""
+    kinds = {"identity": "values", "log1p": "logarithms"}
+    return {feature.name: kinds[feature.transform] for feature in received.spec.features}
+
+
 def _profile_table(received: Received) -> DataTable:
+    kinds = kinds_of_mean(received)
     rows = tuple(
         (
             segment.number,
             summary.feature,
+            kinds[summary.feature],
             summary.centre,
             summary.noise,
             *summary.ends,
@@ -216,6 +224,7 @@ def _profile_table(received: Received) -> DataTable:
         columns=(
             Column("segment", "Segment"),
             Column("feature", "Feature"),
+            Column("mean_of", "Mean of"),
             Column("mean", "Mean, original units", digits),
             Column("mean_noise", "± noise, original units", digits),
             Column("low", "Low, mean − sd", digits),

@@ -49,7 +49,10 @@ def rules_section(received: Received) -> Section | None:
 
 
 def _sentence(segment: SegmentRules) -> str:
-    rules = "; or ".join(str(rule) or "everybody" for rule in segment.rules)
+    rules = "; or ".join(
+        f"{str(rule) or 'everybody'} (right for {share(rule.precision, 2)} of those who meet it)"
+        for rule in segment.rules
+    )
     return f"Segment {segment.segment}: {rules or 'no customers'}."
 
 
