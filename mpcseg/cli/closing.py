@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.config import verify_address
 from mpcseg.cli.options import PatienceOption, RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode, open_progress
@@ -46,6 +47,7 @@ def close(
     """
     from mpcseg.nodes.requests import close_study  # noqa: PLC0415  gRPC takes a while to import
 
+    verify_address(address)
     if record is not None:
         verify_output_file(record)
     spec = study_to_end(file, renewal or ())
@@ -71,6 +73,7 @@ def withdraw(
     """
     from mpcseg.nodes.requests import withdraw as ask  # noqa: PLC0415  as above
 
+    verify_address(address)
     if record is not None:
         verify_output_file(record)
     spec = study_to_end(file, renewal or ())

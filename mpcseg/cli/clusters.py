@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpcseg.errors import ConfigError
+from mpcseg.errors import ConfigError, PlanError
 from mpcseg.study.cluster_range import ClusterRange
 from mpcseg.study.documents import check
 
@@ -27,3 +27,33 @@ def parse_clusters(text: str) -> int | ClusterRange:
         return int(text)
     data = {"smallest": int(parts[0]), "largest": int(parts[1])}
     return check(ClusterRange, data, f"--clusters {text}", hint="Write it as in --clusters 3-7.")
+
+
+def parse_one_number(text: str) -> int:
+    """Read ``--clusters`` of a command that has no use for a range.
+
+    Raises:
+        ConfigError: no number.
+        PlanError: fewer than 2.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ConfigError(
+            f"--clusters {text} is not one number of segments",
+            "Write --clusters 4. The demo takes one number, which it compares with scikit-learn; "
+            "`mpcseg study new` and `mpcseg plan` take a range too, from which the study chooses.",
+        )
+    verify_two(int(text))
+    return int(text)
+
+
+def verify_two(n_clusters: int) -> None:
+    """Refuse a number of segments that tells no customers apart.
+
+    Raises:
+        PlanError: fewer than 2.
+    """
+    if n_clusters < 2:
+        raise PlanError(
+            f"--clusters {n_clusters} is too few: a study has 2 segments at least (k >= 2)",
+            "Raise --clusters.",
+        )

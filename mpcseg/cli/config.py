@@ -213,6 +213,20 @@ class ComputeConfig(NodeConfig):
     max_blocks: int = Field(default=MAX_BLOCKS, ge=1)
 
 
+class _Reached(BaseModel):
+    address: Address
+
+
+def verify_address(address: str) -> None:
+    """Check the address of a command that has no other settings, in the words of those that have.
+
+    Raises:
+        ConfigError: not HOST:PORT. Asking it would fail too, but only after all retries.
+    """
+    hint = "Write it as in: --address hub.example.org:7443"
+    check(_Reached, {"address": address}, "the command line", hint=hint)
+
+
 Config = TypeVar("Config", bound=NodeConfig)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mpcseg.cli.clusters import parse_one_number
 from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
 
 _DATA = "Real data"
@@ -47,8 +48,8 @@ def demo(  # noqa: PLR0913  each is an option of the command line
         int, typer.Option("--parties", min=1, help="How many party nodes.", rich_help_panel=_STUDY)
     ] = 3,
     clusters: Annotated[
-        int, typer.Option("--clusters", min=2, help="How many segments.", rich_help_panel=_STUDY)
-    ] = 4,
+        str, typer.Option("--clusters", help="How many segments.", rich_help_panel=_STUDY)
+    ] = "4",
     rounds: Annotated[
         int,
         typer.Option("--rounds", min=1, help="Rounds at most.", rich_help_panel=_STUDY),
@@ -135,7 +136,7 @@ def demo(  # noqa: PLR0913  each is an option of the command line
         features=_names(features),
         log1p=_names(log1p),
         parties=parties,
-        clusters=clusters,
+        clusters=parse_one_number(clusters),
         rounds=rounds,
         seed=seed,
         epsilon=parse_epsilon(epsilon),

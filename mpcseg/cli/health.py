@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mpcseg.cli.config import METRICS_OF_IMAGE
+from mpcseg.cli.config import METRICS_OF_IMAGE, verify_address
 from mpcseg.errors import UnhealthyError
 
 DEFAULT_ADDRESS = os.environ.get(METRICS_OF_IMAGE, "127.0.0.1:9464")
@@ -44,7 +44,9 @@ def health(
 
 
 def _asked(address: str) -> dict[str, str]:
-    host, _, port = address.removeprefix(_SCHEME).rstrip("/").rpartition(":")
+    where = address.removeprefix(_SCHEME).rstrip("/")
+    verify_address(where)
+    host, _, port = where.rpartition(":")
     try:
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=_SECONDS)
         with closing(connection):
@@ -52,12 +54,14 @@ def _asked(address: str) -> dict[str, str]:
             with connection.getresponse() as response:
                 content = response.read(_LONGEST_ANSWER)
                 document = json.loads(content) if response.status == http.client.OK else {}
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = type(error).__name__
+    except OSError as error:
+        reason = f": {error.strerror}" if error.strerror else ""
         raise UnhealthyError(
-            f"no node answers on {address} ({reason})",
+            f"no node answers on {address}{reason}",
             "It does not run, hangs, or was started without --metrics.",
         ) from None
+    except (ValueError, http.client.HTTPException):
+        document = None
     if not isinstance(document, dict) or document.get("status") != "serving":
         raise UnhealthyError(
             f"what answers on {address} is no healthy node",

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mpcseg.cli.clusters import parse_clusters
+from mpcseg.cli.clusters import parse_clusters, verify_two
 from mpcseg.cli.epsilon import DEFAULT_EPSILON, parse_epsilon
 from mpcseg.cli.plan_needs import show_needs
 from mpcseg.cli.plan_noise import show_noise
@@ -70,15 +70,13 @@ def plan(  # noqa: PLR0913  options of a command
     n_clusters = chosen.largest if isinstance(chosen, ClusterRange) else chosen
     n_features = features if features is not None or not spec else spec.n_features
     n_rounds = rounds if rounds is not None or not spec else spec.n_rounds
+    _verify_numbers(n_clusters, n_features, n_rounds)
     if n_clusters is None or n_features is None or n_rounds is None:
+        wanted = {"--clusters": n_clusters, "--features": n_features, "--rounds": n_rounds}
+        missing = [option for option, number in wanted.items() if number is None]
         raise ConfigError(
-            "a plan needs the numbers of clusters, features and rounds",
-            "Give --study FILE, or --clusters, --features and --rounds.",
-        )
-    if n_clusters < 2 or n_features < 1 or n_rounds < 1:
-        raise PlanError(
-            "a plan needs 2 clusters, 1 feature and 1 round at least",
-            "Raise --clusters, --features or --rounds.",
+            f"a plan by numbers needs {' and '.join(missing)} as well",
+            "Add it, or give --study FILE, which says all numbers.",
         )
     counts = _counts(records)
     if spec and counts and len(counts) != len(spec.parties):
@@ -106,6 +104,15 @@ def plan(  # noqa: PLR0913  options of a command
     show_needs(made, console, workers=workers, megabits=megabits, norm=_has_radius(spec))
     expected = sum(counts) or _expected(spec)
     show_noise(made, budget, spec, expected, console)
+
+
+def _verify_numbers(n_clusters: int | None, n_features: int | None, n_rounds: int | None) -> None:
+    """Refuse, of the numbers that are given, those that no study can have."""
+    if n_clusters is not None:
+        verify_two(n_clusters)
+    for option, number in (("--features", n_features), ("--rounds", n_rounds)):
+        if number is not None and number < 1:
+            raise PlanError(f"{option} {number} is too few: a plan needs 1", f"Raise {option}.")
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ _VERDICTS = {
     "blurred": "blurred: groups are right, borders and small differences are not",
     "drowned": "drowned: what comes out is mostly noise",
 }
+# Nobody has said which it will be where there is no agreement yet.
+_WHO = ("a third one", "as where two organisations do everything between them")
 _LIMITS: tuple[Literal["sharp"], Literal["blurred"]] = ("sharp", "blurred")
 
 
@@ -79,12 +81,20 @@ def show_noise(
         word = "receives results" if spec.compute_receives else "receives nothing"
         cases = {word: cases[word], **cases}
     console.print(_noise_table(cases, budget, n_records))
-    planned = next(iter(cases.values()))
     if not n_records:
         console.print("--records tells what this means for so many records.", highlight=False)
         return
-    forecast = Forecast(planned, n_records)
-    size = n_records // made.n_clusters
+    if spec:
+        _show_case(next(iter(cases.values())), n_records, console)
+        return
+    for (case, noise), who in zip(cases.items(), _WHO, strict=True):
+        console.print(f"If the compute node's organisation {case} ({who}):", highlight=False)
+        _show_case(noise, n_records, console)
+
+
+def _show_case(noise: NoisePlan, n_records: int, console: Console) -> None:
+    forecast = Forecast(noise, n_records)
+    size = n_records // noise.n_clusters
     console.print(
         f"Of {n_records:,} records, a segment of average size ({size:,}) gets a share that is off "
         f"by {plain(100 * forecast.share_std)} percentage points, and a centre that is off by "

@@ -11,11 +11,13 @@ import typer
 
 from mpcseg.cli.agreed import study_to_end
 from mpcseg.cli.clusters import parse_clusters
+from mpcseg.cli.epsilon import parse_epsilon
 from mpcseg.cli.study_columns import profile_columns
 from mpcseg.errors import ConfigError
 from mpcseg.report.terms import crossed_cells
 from mpcseg.study.draft import EXAMPLE_FEATURES, Draft, DraftFeature, write_draft
 from mpcseg.study.draft_following import following
+from mpcseg.study.spec import NO_NOISE_SENTENCE
 
 
 def new(  # noqa: PLR0913  each is an option of the command line
@@ -178,7 +180,7 @@ def new(  # noqa: PLR0913  each is an option of the command line
         party_shares=party_shares,
         radius=radius,
         consent=_pair(consent, "--consent", "COLUMN=VALUE") if consent else None,
-        epsilon=_epsilon(epsilon),
+        epsilon=parse_epsilon(epsilon),
         delta=delta,
         acknowledgement=acknowledgement,
         smallest_segment=smallest_segment,
@@ -193,8 +195,9 @@ def new(  # noqa: PLR0913  each is an option of the command line
     former = study_to_end(follow) if follow is not None else None
     if former is not None:
         draft = following(draft, former, _given(context))
+    _verify_acknowledged(draft)
     path = output or Path(f"{name}.toml")
-    spec = write_draft(draft, path, former)
+    spec = write_draft(draft, path, former, options=_OPTIONS)
     typer.echo(f"draft: {path}")
     if len(spec.parties) == 1:
         typer.echo("warning: with one party, the sums over all parties are those of that party.")
@@ -227,15 +230,19 @@ def _feature(text: str) -> DraftFeature:
         ) from None
 
 
-def _epsilon(text: str) -> float | str:
-    if text == "none":
-        return text
-    try:
-        return float(text)
-    except ValueError:
+def _verify_acknowledged(draft: Draft) -> None:
+    if draft.epsilon == "none" and draft.acknowledgement != NO_NOISE_SENTENCE:
         raise ConfigError(
-            f"--epsilon {text} is neither a number nor none", "Write it as in: --epsilon 1"
-        ) from None
+            "--epsilon none needs --acknowledgement with this sentence, word for word: "
+            f'"{NO_NOISE_SENTENCE}"',
+            f'Give --acknowledgement "{NO_NOISE_SENTENCE}" if all organisations accept that, or a '
+            "number as --epsilon.",
+        )
+    if draft.epsilon != "none" and draft.acknowledgement:
+        raise ConfigError(
+            "--acknowledgement belongs to --epsilon none only",
+            "Leave it out, or give --epsilon none.",
+        )
 
 
 def _record_limit(text: str) -> tuple[str, int]:
@@ -269,6 +276,34 @@ _FIELDS = {
     "no_report": "report",
     "no_centroids": "centroids",
     "retention": "retention_days",
+}
+
+# Options by the words with which a message of the agreement's own checks begins.
+_OPTIONS = {
+    "name": "--name",
+    "purpose": "--purpose",
+    "legal_basis": "--legal-basis",
+    "n_clusters": "--clusters",
+    "n_rounds": "--rounds",
+    "features": "--feature",
+    "radius": "--radius",
+    "profile_columns": "--profile-column",
+    "with party_shares": "with --party-shares",
+    "consent": "--consent",
+    "privacy epsilon": "--epsilon",
+    "privacy delta": "--delta",
+    "release smallest_segment": "--smallest-segment",
+    "release significant_digits": "--digits",
+    "release report": "--report",
+    "release centroids": "--centroids",
+    "release": "--report and --centroids",
+    "retention_days": "--retention",
+    "expires": "--expires",
+    "parameter_set": "--parameter-set",
+    "seed": "--seed",
+    "compute": "--compute",
+    "key": "--key",
+    "parties": "--party",
 }
 
 # Python refuses to read numbers of thousands of digits.

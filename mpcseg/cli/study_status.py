@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpcseg.cli.agreed import study_to_end
+from mpcseg.cli.config import verify_address
 from mpcseg.cli.options import RenewalOption
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.errors import StudyAbortedError, StudyClosedError, WithdrawnError, subclasses
@@ -67,6 +68,7 @@ def status(  # noqa: PLR0913  each is an option of the command line
     study has its results, or ended after it had. 75: it goes on, ask again. Otherwise the status of
     the error that ended it, or of what keeps the compute node from answering.
     """
+    verify_address(address)
     spec = study_to_end(file, renewal or ())
     own = load_own_identity(identity)
     verify_member(spec, own)

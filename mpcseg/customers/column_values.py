@@ -45,7 +45,8 @@ def column_vectors(
 
     Raises:
         MissingValueError: an empty cell where the agreement does not say what it counts as.
-        UnlistedValueError: a value that is not agreed, likewise.
+        UnlistedValueError: a value that is not agreed, likewise; or other values alone, none of
+            which is agreed.
         NotANumberError: text, a yes-or-no value or a date where a number must stand.
         TransformDomainError: a value where log1p is not defined.
     """
@@ -64,7 +65,11 @@ def column_vectors(
         else:
             one_hot, n_other, n_unknown = _one_hot(texts(cells), column, kept.place, name)
             labels.append(one_hot)
-            warnings += _warning(n_other, kept.place, name, f"count as '{column.other}'")
+            absent = _absent_values(one_hot, column)
+            counted = f"count as '{column.other}'"
+            if absent:
+                counted += f", while no record here has the agreed {_quoted(absent)}"
+            warnings += _warning(n_other, kept.place, name, counted)
             warnings += _warning(n_unknown, kept.place, name, f"count as '{column.unknown}'")
     vectors = np.hstack([np.empty((kept.cells.num_rows, 0)), *numeric, *labels])
     return ColumnVectors(vectors, tuple(warnings))
@@ -89,9 +94,28 @@ def _one_hot(
             f"Agreed are: {', '.join(column.values)}. Correct these cells, or agree what they "
             f"count as (other of '{column.name}').",
         )
+    # A label that is written in another way (30 - 49 for 30-49) would be lost without a word. Whose
+    # records really are all other can say so, in the agreed word for it.
+    if not is_listed.any() and np.any(is_other & (cells != column.other)):
+        raise UnlistedValueError(
+            f"{place.table}: column '{name}' has none of the agreed values in any record; agreed "
+            f"are {_quoted(column.values)}",
+            "Write the values letter for letter as agreed; cells of records that really have "
+            f"none of them may say '{column.other}'.",
+        )
     counted = np.where(is_other, column.other, np.where(is_empty, column.unknown, cells))
     one_hot = counted[:, None] == np.array(column.labels, dtype=np.object_)
     return one_hot.astype(np.float64), is_other, is_empty
+
+
+def _absent_values(one_hot: Array, column: CategoryColumn) -> list[str]:
+    """Agreed values that no record has; labels begin with the agreed values."""
+    n_records = one_hot.sum(axis=0)[: len(column.values)]
+    return [value for value, n in zip(column.values, n_records, strict=True) if n == 0]
+
+
+def _quoted(values: Sequence[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
 
 
 def _warning(which: Mask, place: Place, name: str, what: str) -> list[str]:

@@ -255,7 +255,7 @@ def show_end(console: Console, seconds: float, files: Sequence[Path]) -> None:
 
 def _customers(kind: str, n_records: float | None, sizes: Sequence[float] | None) -> str:
     if kind == "admission":
-        return "all data within the agreed bounds"
+        return "all data within the agreed bounds after clipping"
     if sizes is not None:
         return "  ".join(f"{size:,.0f}" for size in sizes)
     return "" if n_records is None else f"{plain(n_records)} in all"

@@ -23,6 +23,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -44,7 +47,30 @@ FROZEN = ConfigDict(
 
 # Names of organisations become names of folders and files, and certificates' subjects.
 NODE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-NodeName = Annotated[str, StringConstraints(pattern=NODE_NAME)]
+
+
+def in_words(sentence: str) -> WrapValidator:
+    """Say in a sentence what a text must look like, where pydantic would show the pattern."""
+
+    def validate(value: object, inner: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return inner(value)
+        except ValidationError as error:
+            if error.errors(include_url=False)[0]["type"] != "string_pattern_mismatch":
+                raise
+            raise ValueError(sentence) from None
+
+    return WrapValidator(validate)
+
+
+NodeName = Annotated[
+    str,
+    StringConstraints(pattern=NODE_NAME),
+    in_words(
+        "must be of letters, digits, '.', '_' and '-' without blanks, beginning with a letter or "
+        "digit (64 at most)"
+    ),
+]
 
 CARD_SUFFIX = ".card"
 SIGNATURE_BYTES = 64

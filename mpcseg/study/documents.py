@@ -99,7 +99,14 @@ KIND_TAGS = ("(number)", "(range)")
 """How models tell kinds of one field apart; nobody writes them, and no message names them."""
 
 
-def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str = "") -> Model:
+def check(
+    model: type[Model],
+    data: Mapping[str, Any],
+    source: str,
+    *,
+    hint: str = "",
+    options: Mapping[str, str] | None = None,
+) -> Model:
     """Make a model of plain data.
 
     Args:
@@ -107,6 +114,7 @@ def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str
         data: what was read.
         source: where it came from, for the error ("the study file study.toml").
         hint: what to do when it does not fit; a default points to the templates.
+        options: what a person calls a field, where it is not its name ("n_rounds": "--rounds").
 
     Raises:
         ConfigError: a field is missing, unknown or wrong; names the first few.
@@ -115,8 +123,9 @@ def check(model: type[Model], data: Mapping[str, Any], source: str, *, hint: str
         return model.model_validate(dict(data))
     except ValidationError as error:
         details = _causes(error.errors(include_url=False, include_context=False))
+        sentences = [_renamed(_sentence(one, data), options or {}) for one in details[:3]]
         raise ConfigError(
-            f"{source}: {'; '.join(_sentence(detail, data) for detail in details[:3])}",
+            f"{source}: {'; '.join(sentences)}",
             hint or "Compare it with the template in parties/.",
         ) from None
 
@@ -144,6 +153,14 @@ def _sentence(detail: ErrorDetails, data: Mapping[str, Any]) -> str:
     if where and message.startswith("must "):
         return f"{where} {message}"
     return f"{where}: {message}" if where else message
+
+
+def _renamed(sentence: str, options: Mapping[str, str]) -> str:
+    """A sentence that begins with a field, with what a person calls it; longer names first."""
+    for field in sorted(options, key=len, reverse=True):
+        if re.match(rf"{re.escape(field)}[ :]", sentence):
+            return options[field] + sentence[len(field) :]
+    return sentence
 
 
 def _where(location: tuple[str | int, ...], data: Any) -> str:

@@ -106,13 +106,16 @@ def load_draft(path: Path) -> StudySpec:
     return draft_terms(read_toml(path, "the draft"), path)
 
 
-def draft_terms(data: dict[str, Any], path: Path, *, hint: str = "") -> StudySpec:
+def draft_terms(
+    data: dict[str, Any], path: Path, *, options: Mapping[str, str] | None = None
+) -> StudySpec:
     """The terms of a draft's content; see `load_draft`.
 
     Args:
         data: the parsed TOML; not to be used afterwards.
         path: where it stands, or will; cards are looked for beside it.
-        hint: what to do about a field that does not fit; a default points to the template.
+        options: of the command line, by the field that each says, where the content comes from
+            there; None where it was read from the file.
     """
     what = f"the draft {path}"
     for role, node in _role_tables(data):
@@ -130,16 +133,26 @@ def draft_terms(data: dict[str, Any], path: Path, *, hint: str = "") -> StudySpe
                     "Leave it out: the card says it.",
                 )
         node.update(card.model_dump())
-    return check(StudySpec, data, what, hint=hint)
+    if options is None:
+        return check(StudySpec, data, what)
+    hint = "Change this option; `mpcseg study new --help` explains them all."
+    return check(StudySpec, data, "the command line", hint=hint, options=options)
 
 
-def write_draft(draft: Draft, path: Path, former: StudySpec | None = None) -> StudySpec:
+def write_draft(
+    draft: Draft,
+    path: Path,
+    former: StudySpec | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+) -> StudySpec:
     """Write a draft, once it is sure that it can be signed as it is.
 
     Args:
         draft: what goes into it.
         path: the file, which must not exist yet.
         former: the study that it follows, where it follows one.
+        options: of the command line, as of `draft_terms`.
 
     Returns:
         The terms as they would be signed.
@@ -156,8 +169,7 @@ def write_draft(draft: Draft, path: Path, former: StudySpec | None = None) -> St
             "Make it, or choose another --output.",
         )
     text = draft_text(draft, path.parent)
-    hint = "Change the option that says so; `mpcseg study new --help` has them all."
-    spec = draft_terms(tomllib.loads(text), path, hint=hint)
+    spec = draft_terms(tomllib.loads(text), path, options=options)
     if spec.expires < _today():
         raise ConfigError(f"the last day {spec.expires} is over already", "Change --expires.")
     if former is not None:

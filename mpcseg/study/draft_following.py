@@ -11,7 +11,7 @@ from mpcseg.study.draft import Draft, DraftFeature
 from mpcseg.study.spec import StudySpec
 
 # What makes centroids of one study mean the same in the other.
-_SAME = ("features", "radius", "n_clusters")
+_SAME = {"features": "--feature", "radius": "--radius", "n_clusters": "--clusters"}
 
 
 def following(draft: Draft, former: StudySpec, given: AbstractSet[str]) -> Draft:
@@ -27,12 +27,12 @@ def following(draft: Draft, former: StudySpec, given: AbstractSet[str]) -> Draft
         ConfigError: an option says something else than the former on what must be the same.
     """
     of_former = _terms(former)
-    for field in _SAME:
+    for field, option in _SAME.items():
         if field == "n_clusters" and draft.n_clusters in former.cluster_numbers:
             continue
         if field in given and getattr(draft, field) != of_former[field]:
             raise ConfigError(
-                f"{field} is to be another one than that of the former study '{former.name}'",
+                f"{option} is another one than that of the former study '{former.name}'",
                 "A study that follows another has its features, radius and number of segments: "
                 "leave the option out, or --follow.",
             )

@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, StringConstraints, model_validator
 
-from mpcseg.study.card import FROZEN, showable
+from mpcseg.study.card import FROZEN, in_words, showable
 
 Array = npt.NDArray[np.float64]
 
 # Feature names become column headings, where a leading =, +, - or @ would be run as a formula by a
 # spreadsheet.
-FeatureName = Annotated[str, StringConstraints(pattern=r"^\w.{0,63}$"), AfterValidator(showable)]
+FeatureName = Annotated[
+    str,
+    StringConstraints(pattern=r"^\w.{0,63}$"),
+    in_words("must begin with a letter, a digit or '_' and have 64 characters at most"),
+    AfterValidator(showable),
+]
 
 # Relative width of the transformed bounds under which rounding of a double would show.
 _LEAST_WIDTH = 1e-9

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mpcseg.cli.app import app
-from mpcseg.errors import UnhealthyError
+from mpcseg.errors import ConfigError, UnhealthyError
 from mpcseg.nodes.metrics import MetricsServer, NodeMetrics
 from tests.organisations import study_spec
 
@@ -80,5 +80,6 @@ def test_something_else_on_the_port_is_no_healthy_node(impostor: str) -> None:
 
 
 def test_an_address_without_a_port_is_refused_plainly() -> None:
-    with pytest.raises(UnhealthyError, match="no node answers"):
+    with pytest.raises(ConfigError, match="address must be HOST:PORT, as in") as caught:
         ask("localhost")
+    assert "Error" not in f"{caught.value.message} {caught.value.hint}"

@@ -115,6 +115,18 @@ def test_noise_is_foretold_in_words_and_warned_of(records: int, verdict: str) ->
     assert f"off by {plain(forecast.coordinate_std)} standard" in " ".join(text.split())
 
 
+def test_without_an_agreement_both_cases_are_judged_and_told_apart() -> None:
+    text = " ".join(shown(*NUMBERS, "--records", "12000").split())
+    third, two = text.split("receives results (as where two organisations")
+    assert "receives nothing (a third one): Of 12,000 records" in third
+    assert "segments will be sharp" in third
+    assert "WARNING" not in third
+    forecast = Forecast(noise(own_draw=True), 12_000)
+    assert forecast.verdict == "blurred"
+    assert "WARNING: the segments will be blurred" in two
+    assert f"off by {plain(forecast.coordinate_std)} standard" in two
+
+
 def test_both_cases_of_the_compute_node_are_shown() -> None:
     text = shown(*NUMBERS)
     for own_draw, case in ((False, "receives nothing"), (True, "receives results")):
@@ -156,6 +168,36 @@ def test_a_forecast_is_what_a_noised_study_comes_to() -> None:
     # The forecast is for another spread, and knows nothing of the totals that correct the sums.
     expected = Forecast(plan, 4000).coordinate_std * TYPICAL_DEVIATION / records.std(axis=0).mean()
     assert 0.6 * expected < deviation < 1.1 * expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--clusters 3 --features 3", "needs --rounds as well"),
+        ("--rounds 3", "needs --clusters and --features as well"),
+        ("--clusters 1", "--clusters 1 is too few: a study has 2 segments at least"),
+        ("--features 0 --rounds 3", "--features 0 is too few"),
+    ],
+)
+def test_a_plan_names_the_options_that_it_misses(given: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["plan", *given.split()])
+    assert isinstance(done.exception, MpcsegError)
+    assert said in done.exception.message
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        ("3-6", "not one number of segments"),
+        ("few", "not one number of segments"),
+        ("1", "2 segments at least"),
+    ],
+)
+def test_a_demo_with_a_range_is_told_who_takes_one(clusters: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["demo", "--clusters", clusters])
+    assert isinstance(done.exception, MpcsegError)
+    assert said in done.exception.message
+    assert said != "not one number of segments" or "study new" in done.exception.hint
 
 
 @pytest.mark.parametrize(

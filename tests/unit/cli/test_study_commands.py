@@ -146,6 +146,7 @@ def test_names_are_shown_as_they_are_and_not_as_markup(tmp_path: Path, cards: li
 def test_a_study_without_noise_must_be_acknowledged(tmp_path: Path, cards: list[str]) -> None:
     options = [*NEW, *cards, "--output", tmp_path / "study.toml", "--epsilon", "none"]
     told = run(*options, fails=ConfigError)
+    assert "--epsilon none needs --acknowledgement with this sentence" in told
     assert NO_NOISE_SENTENCE in told
     run(*options, "--acknowledgement", NO_NOISE_SENTENCE)
     assert f"NO NOISE. {NO_NOISE_SENTENCE}" in run("show", tmp_path / "study.toml")
@@ -201,18 +202,27 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "bounds": (["--feature", "spend:log1p:low:high"], "is not NAME:TRANSFORM:LOWER:UPPER"),
     "bounds without end": (["--feature", "spend:log1p:0:inf"], "must be a finite number"),
-    "transform": (["--feature", "spend:sqrt:0:1"], "transform must be 'identity' or 'log1p'"),
+    "transform": (["--feature", "spend:sqrt:0:1"], "--feature 'spend' transform must be"),
     "consent": (["--consent", "newsletter"], "is not COLUMN=VALUE"),
     "epsilon": (["--epsilon", "much"], "neither a number nor none"),
-    "no epsilon": (["--epsilon", "nan"], "privacy epsilon must be a number"),
+    "no epsilon": (["--epsilon", "nan"], "the command line: --epsilon must be a number"),
     "most records": (["--most-records", "birch=many"], "does not end with a number"),
     "most records without end": (["--most-records", f"birch={'9' * 5000}"], "a number"),
     "records of nobody": (["--most-records", "oak=5"], "'oak' is to bring"),
-    "recipient": (["--report", "oak"], "'oak' is not an organisation of the study"),
+    "recipient": (["--report", "oak"], "--report: 'oak' is not an organisation of the study"),
     "report and none": (["--report", "birch", "--no-report"], "contradict each other"),
     "nobody": (["--no-report", "--no-centroids"], "nobody is to receive"),
     "purpose": (["--purpose", "a\x1b[2Jb"], "cannot be shown"),
-    "radius": (["--radius", "5"], "no record can be farther out"),
+    "radius": (["--radius", "5"], "--radius: no record can be farther out"),
+    "clusters": (["--clusters", "1"], "--clusters must be greater than or equal to 2"),
+    "rounds": (["--rounds", "0"], "--rounds must be"),
+    "delta": (["--delta", "2"], "--delta must be"),
+    "retention": (["--retention", "0"], "--retention must be"),
+    "digits": (["--digits", "9"], "--digits must be"),
+    "smallest segment": (["--smallest-segment", "0"], "--smallest-segment must be"),
+    "name": (["--name", "our study"], "--name must be of letters, digits, '.', '_' and '-'"),
+    "formula": (["--feature", "=a:log1p:0:9"], "--feature '=a' name must begin with a letter"),
+    "acknowledgement": (["--acknowledgement", "Yes."], "--acknowledgement belongs to --epsilon"),
 }
 
 
@@ -286,6 +296,16 @@ def test_a_certificate_that_ends_before_the_study_is_warned_about(
     run(*NEW, *cards, "--output", tmp_path / "study.toml", "--expires", "2099-12-31")
     shown = run("show", tmp_path / "study.toml")
     assert "warning: the certificate of alder ends on" in shown
+
+
+@pytest.mark.parametrize("command", ["status", "close", "withdraw"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "hub.example.org:0"])
+def test_an_address_without_a_port_is_refused_before_anything_is_read(
+    tmp_path: Path, command: str, address: str
+) -> None:
+    options = ("--identity", tmp_path / "absent", "--address", address)
+    told = run(command, tmp_path / "absent.agreement", *options, fails=ConfigError)
+    assert "the command line: address must be HOST:PORT" in told
 
 
 def late_spec() -> StudySpec:
@@ -378,7 +398,7 @@ def test_a_follow_up_is_drafted_from_the_former_agreement(
 
     (tmp_path / "summer.toml").unlink()
     said = run(*asked, "--clusters", 4, fails=ConfigError)
-    assert "n_clusters is to be another one than that of the former study 'spring'" in said
+    assert "--clusters is another one than that of the former study 'spring'" in said
     run(*asked, "--clusters", 3)
 
 

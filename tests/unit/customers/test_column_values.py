@@ -49,6 +49,26 @@ def test_columns_become_vectors_numeric_ones_first(tmp_path: Path) -> None:
     ]
 
 
+def test_agreed_values_that_nobody_has_are_named_where_others_count_as_other(
+    tmp_path: Path,
+) -> None:
+    """A label in another spelling is lost otherwise; what the cells say is not shown."""
+    text = f"id,band,money\na,young,1\nb,{MARK},2\n"
+    (warning,) = load(tmp_path, text, category(values=["young", "old", "oldest"])).warnings
+    said = "1 of 2 values in column 'band' count as 'other', while no record here has the agreed"
+    assert warning.endswith(f"{said} 'old', 'oldest'.")
+    assert MARK not in warning
+
+
+def test_a_party_whose_records_are_all_other_says_so_in_the_agreed_word(tmp_path: Path) -> None:
+    cohort = load(tmp_path, "id,band,money\na,other,1\nb,other,2\n", category())
+    assert cohort.columns is not None
+    np.testing.assert_array_equal(cohort.columns, [[0, 0, 1], [0, 0, 1]])
+    cohort = load(tmp_path, "id,band,money\na,,1\n", category(unknown="no word"))
+    assert cohort.columns is not None
+    np.testing.assert_array_equal(cohort.columns, [[0, 0, 0, 1]])
+
+
 def test_numbers_and_yes_or_no_are_values_as_people_write_them(tmp_path: Path) -> None:
     text = "id,band,money\na,1,1\nb,2.0,2\nc,2,3\n"
     cohort = load(tmp_path, text, category(values=["1", "2", "2.0"], other=""))
@@ -64,6 +84,11 @@ REFUSED: dict[str, tuple[str, tuple[ProfileColumn, ...], type[errors.DataError],
     "a value that is not agreed": (
         f"id,band,money\na,young,1\nb,{MARK},2\n", (category(other=""),),
         errors.UnlistedValueError, "'band' has a value that is not agreed, in record 2",
+    ),
+    "no value as agreed": (
+        f"id,band,money\na,{MARK},1\nb,other,2\nc,,2\n", (category(unknown="no word"),),
+        errors.UnlistedValueError,
+        "'band' has none of the agreed values in any record; agreed are 'young', 'old'",
     ),
     "an empty number": (
         "id,visits,money\na,,1\n", (numeric(),), errors.MissingValueError, "'visits'",
@@ -109,7 +134,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "a value twice": ({"values": ["a", "a"]}, "'a' stands twice"),
     "other among the values": ({"values": ["a", "other"]}, "'other' stands twice"),
     "one value alone": ({"values": ["a"], "other": ""}, "one value alone"),
-    "a formula": ({"values": ["=a", "b"]}, "pattern"),
+    "a formula": ({"values": ["=a", "b"]}, "must begin with a letter"),
     "blanks around a value": ({"values": ["a ", "b"]}, "begin or end with a blank"),
     "no values": ({"values": []}, "at least 1"),
 }

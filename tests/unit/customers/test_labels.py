@@ -27,8 +27,8 @@ from mpcseg.customers.source import TableSource
 from mpcseg.study.nearest import ReleasedCentroids
 from mpcseg.study.results import NO_NOISE, make_results
 from mpcseg.study.spec import FeatureSpec, StudySpec
+from tests import made_up
 from tests.organisations import study_spec
-from tests.unit.study import finished
 
 FEATURES = (
     FeatureSpec(name="recency", lower=0, upper=100),
@@ -362,8 +362,8 @@ def test_merged_segments_count_as_one_for_labels_and_confidence(seed: int, k: in
 def test_customers_unlike_anybody_are_flagged_by_their_unclipped_values(
     tmp_path: Path, spec: StudySpec
 ) -> None:
-    study = finished.agreed(3, noise=False, features=FEATURES, release={"centroids": ["alder"]})
-    results = make_results(study, "alder", finished.finished([500, 300, 200]), NO_NOISE)
+    study = made_up.agreed(3, noise=False, features=FEATURES, release={"centroids": ["alder"]})
+    results = make_results(study, "alder", made_up.finished([500, 300, 200]), NO_NOISE)
     released = ReleasedCentroids.of_results(study, results)
     assert results.report is not None
     for row, figures in enumerate(results.report.segments):

@@ -80,7 +80,7 @@ def test_a_card_of_mixed_keys_is_refused(tmp_path: Path) -> None:
     ("old", "new", "reason"),
     [
         ('name = "hub"', 'name = "hab"', "made out to another name"),
-        ('name = "hub"', 'name = "../hub"', "name must match"),
+        ('name = "hub"', 'name = "../hub"', "name must be of letters, digits"),
         ('name = "hub"', "", "name is missing"),
         ('name = "hub"', 'name = "hub"\nrole = "key"', "role is unknown"),
         ("mpcseg card 1", "mpcseg card 2", "not a card of this version"),
