@@ -137,6 +137,12 @@ class AuditLog:
             self._signed.add(size)
             return signed
 
+    def sign_what_is_new(self) -> None:
+        """Sign the log as it is now, unless it is signed at this size already."""
+        with self._busy:
+            if len(self._tree) not in self._signed:
+                self.checkpoint()
+
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """Show that the log of ``new`` entries goes on from that of ``old``.
 

@@ -294,7 +294,8 @@ def _close(spec: StudySpec, holder: Holder, address: Address) -> Step:
         "First computes this node's work once more from its ciphertexts, and compares every sum "
         "that it let out, once the last round is over (`--sample 10%` for a part of a large "
         "study). Tell the others how it ended; somebody whom all trust can do it from a copy of "
-        f"`{STATE['compute']}/`, but not {escaped(spec.key.name)}, which has the secret key. Then, "
+        f"`{STATE['compute']}/`, but not {escaped(spec.key.name)}, which has the secret key, nor "
+        "anybody who brings records or receives results: the evidence tells the noise. Then, "
         "**and not before everybody has fetched its results**, close the study: all ciphertexts, "
         "keys and results at the compute node are deleted, so that nothing can be replayed any "
         "more, and its node ends. The signed record of it stays.",

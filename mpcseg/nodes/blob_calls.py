@@ -147,15 +147,16 @@ class BlobCalls(StudyCalls):
     async def _send(
         self, header: BlobHeader, path: Path, peer: str, role: NodeRole, context: Context
     ) -> None:
-        if (role, peer, header) not in self._sent:  # once, however often it is asked for
-            start = await asyncio.to_thread(logbook.head_of, path)
-            goes = logbook.sent(header, start, peer, role)
-            await asyncio.to_thread(self._log.append, goes)
+        async with self._handing:
+            if (role, peer, header) not in self._sent:  # once, however often it is asked for
+                start = await asyncio.to_thread(logbook.head_of, path)
+                goes = logbook.sent(header, start, peer, role)
+                await asyncio.to_thread(self._log.append, goes)
+                self._sent.add((role, peer, header))
             if role == "recipient":
                 # Who has results can have the study verified while this node still serves it:
                 # what nobody has signed would not count then.
-                await asyncio.to_thread(self._log.checkpoint)
-            self._sent.add((role, peer, header))
+                await asyncio.to_thread(self._log.sign_what_is_new)
         opening = blob_pb2.DownloadHeader(
             study_digest=self._spec.digest, blob=convert.header_to_wire(header)
         )

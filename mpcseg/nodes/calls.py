@@ -83,6 +83,7 @@ class StudyCalls(Answering):
         self._record = record
         self._log = log
         self._sent = resumed.sent
+        self._handing = asyncio.Lock()
         self._gate = gate
         self._quota = ByteQuota(self._most_bytes)
         self._left: Counter[Caller] = Counter()

@@ -124,7 +124,11 @@ CHEATS: dict[str, tuple[str, list[tuple[int, int, complex]]]] = {
     "both labels": ("padding", [(LABEL, RECORD, 1), (OTHER_LABEL, RECORD, 1)]),
     "no label": ("padding", [(LABEL, RECORD, 0), (OTHER_LABEL, RECORD, 0)]),
     "a label without presence": ("padding", [(LABEL, EMPTY, 1)]),
-    "a label in another party's slot": ("presence", [(LABEL, FOREIGN, 1)]),
+    "a label in another party's slot": ("padding", [(LABEL, FOREIGN, 1)]),
+    "a whole record in another party's slot": (
+        "presence",
+        [(FEATURE, FOREIGN, 0.7), (PRESENCE, FOREIGN, 1), (LABEL, FOREIGN, 1)],
+    ),
 }
 
 
