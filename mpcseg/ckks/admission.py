@@ -42,7 +42,7 @@ from mpcseg.reference.admission import (
     LARGEST_FACTOR,
     MAGNITUDE_WEIGHT,
     MARGIN,
-    OUTSIDE_WEIGHT,
+    OUTSIDE_SCALE,
     POWER,
     PRESENCE_WEIGHT,
     SMALLEST_FACTOR,
@@ -157,7 +157,9 @@ def presence_product(
     outside: Functional,
     own: slice,
 ) -> Encrypted:
-    """AMPLIFICATION·(ρ·p·(1 - p) + OUTSIDE_WEIGHT·ρ'·p outside the own slots), to be finished.
+    """AMPLIFICATION·(ρ·p·(1 - p) + ρ'·p outside the own slots), to be finished and summed.
+
+    A label of a category needs no own slots: that labels add up to presence is tested everywhere.
 
     Args:
         circuit: on the compute node.
@@ -168,11 +170,18 @@ def presence_product(
     """
     inside = np.zeros_like(outside)
     inside[own] = outside[own]
+    foreign = outside - inside
     p = circuit.lower(presence, SUM_LEVEL)
     total = _times_absence(circuit, circuit.multiply_plain(p, functional, FACTOR_SCALE), p)
-    for rho, weight in ((inside, PRESENCE_WEIGHT), (outside - inside, OUTSIDE_WEIGHT)):
-        if rho.any():
-            total = circuit.add(total, _linear(circuit, p, rho, weight, total.scale))
+    if inside.any():
+        total = circuit.add(total, _linear(circuit, p, inside, PRESENCE_WEIGHT, total.scale))
+    if foreign.any():
+        # Imaginary over the own slots, where p is real: zeros there, beside few foreign slots,
+        # would leave roundings that are anything but random.
+        foreign[own] = 1j * outside[own].imag
+        weighed = circuit.multiply_plain(p, foreign, OUTSIDE_SCALE)
+        exact = circuit.multiply_scalar(weighed, 1.0, total.scale / weighed.scale)
+        total = circuit.add(total, exact)
     return _amplified(circuit, total)
 
 

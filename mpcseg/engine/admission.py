@@ -130,13 +130,14 @@ class SlotsTask(_UploadTask):
             worker.circuit, coordinates, self._functionals(worker, "magnitude")
         )
         worker.save_partial(magnitudes, bounds)
-        product = self._presence_product(worker, p, "")
+        product = self._presence_product(worker, p, "", self._own_slots(worker))
         groups = [
             [worker.load((path,), PRESENCE_SHAPE) for path in self.upload.columns[vectors]]
             for vectors in self.columns.group_slices
         ]
+        everywhere = slice(0, worker.parameters.slots)
         for index, z in enumerate(label for labels in groups for label in labels):
-            term = self._presence_product(worker, z, f"-of-label-{index}")
+            term = self._presence_product(worker, z, f"-of-label-{index}", everywhere)
             product = worker.circuit.add(product, term)
         worker.save_partial(product, presence)
         one_label = [self._functional(worker, f"labels-{index}") for index in range(len(groups))]
@@ -150,13 +151,15 @@ class SlotsTask(_UploadTask):
         )
         worker.save_partial(product, padding)
 
-    def _presence_product(self, worker: Worker, z: Encrypted, purpose: str) -> Encrypted:
+    def _presence_product(
+        self, worker: Worker, z: Encrypted, purpose: str, own: slice
+    ) -> Encrypted:
         return admission.presence_product(
             worker.circuit,
             z,
             self._functional(worker, f"presence{purpose}"),
             self._functional(worker, f"outside{purpose}"),
-            self._own_slots(worker),
+            own,
         )
 
     def _own_slots(self, worker: Worker) -> slice:

@@ -98,7 +98,7 @@ def admission_sensitivities(
     coordinates' and its norm's powers, to *presence* one small weight, to *padding* nothing. The
     rest are errors of encryption, which the sums multiply: a slot whose presence turns from 0 to 1
     turns the error of p·(1 - p) round, and that of x_j·(1 - p) from x_j's into presence's; in a
-    shared block it also meets what rounding leaves of a ρ' that is zero there.
+    shared block it also meets what rounding leaves of a ρ' that has no real part there.
 
     A numeric profile column counts as one more coordinate. Of every category one label turns from
     0 to 1, as presence does; that labels add up to presence is linear, and so are its errors.
@@ -107,9 +107,9 @@ def admission_sensitivities(
     rounding = ERROR_DEVIATIONS * outside_rounding(_MOST_SLOTS)
     n_coordinates, n_turns = n_features + columns.n_numeric, 1 + len(columns.groups)
     magnitude = MAGNITUDE_WEIGHT * n_coordinates
-    turn = LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot + rounding
+    turn = LARGEST_FACTOR * PRESENCE_WEIGHT * AMPLIFICATION + 2 * slot
     return (
         LARGEST_FACTOR * (HONEST_POWER * (n_coordinates + 1) + magnitude) + SUM_MARGIN,
-        n_turns * turn + SUM_MARGIN,
+        n_turns * turn + rounding + SUM_MARGIN,
         math.sqrt(2 * n_coordinates) * slot + SUM_MARGIN,
     )

@@ -41,15 +41,16 @@ MAGNITUDE_WEIGHT = 2.0**-20
 PRESENCE_WEIGHT = 2.0**-22
 """Weight, before amplification, of Σ Re(ρ·p) over a party's own slots, for the same reason."""
 
-OUTSIDE_WEIGHT = 0.25
-"""Weight, before amplification, of Σ Re(ρ'·p) outside a party's own slots of a shared block. What
-is there is 0 or 1 by the other term of presence, and a single 1 adds 724 at least. Its ρ', which is
-zero over the own slots, is rounded there too, so that each own record adds a little."""
-
 FACTOR_SCALE = 2.0**20
 """Scale of ρ on presence and records, where two more factors and three primes have to fit.
 
 Low enough that the last bits of an encoding, which processors do not agree on, are rounded away.
+"""
+
+OUTSIDE_SCALE = 2.0**24
+"""Likewise, of ρ' on presence outside a party's own slots of a shared block.
+
+Larger, because the rounding of an encoding meets the party's own records, whose presence is 1.
 """
 
 CONVENTION = (
@@ -61,8 +62,8 @@ CONVENTION = (
     IMAGINARY_AMPLIFICATION,
     MAGNITUDE_WEIGHT,
     PRESENCE_WEIGHT,
-    OUTSIDE_WEIGHT,
     FACTOR_SCALE,
+    OUTSIDE_SCALE,
 )
 """What the compute node, which makes the sums, and the key node, which judges them, must share."""
 
@@ -92,10 +93,9 @@ def error_stds(
     slot = amplified_error(slots)
     imaginary = IMAGINARY_AMPLIFICATION * fresh * _FACTOR_RMS
     presence = slot * math.sqrt(n * (1 + columns.n_labels))
-    if n_blocks == 1:  # which may be a shared one: of all slots, and of records in the own ones
-        errors = presence * math.hypot(1.0, OUTSIDE_WEIGHT)
-        rounding = outside_rounding(slots) * math.sqrt(n * (1 + len(columns.groups)))
-        presence = math.hypot(errors, rounding)
+    if n_blocks == 1:  # which may be a shared one: outside, and of records in the own slots
+        rounding = outside_rounding(slots) * math.sqrt(n)
+        presence = math.hypot(slot * math.sqrt(n * (2 + columns.n_labels)), rounding)
     # Of x in empty slots, of p·x in full ones, and of the imaginary part in all; and of the sums
     # of labels, less presence.
     padding = math.hypot(slot, imaginary) * math.sqrt(n * n_coordinates)
@@ -111,9 +111,9 @@ def amplified_error(slots: int) -> float:
 def outside_rounding(slots: int) -> float:
     """Standard deviation of what one record in a party's own slots of a shared block adds.
 
-    ρ' is zero there, but its 2·slots coefficients are rounded, each by up to a half.
+    ρ' has no real part there, but its 2·slots coefficients are rounded, each by up to a half.
     """
-    return AMPLIFICATION * OUTSIDE_WEIGHT * math.sqrt(slots / 12.0) / FACTOR_SCALE
+    return AMPLIFICATION * math.sqrt(slots / 12.0) / OUTSIDE_SCALE
 
 
 def _slot_error(slots: int) -> float:

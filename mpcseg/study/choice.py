@@ -145,11 +145,13 @@ class Choice:
         chosen: the candidate.
         candidates: all of them, ascending.
         reason: why, in words.
+        smallest_share: of all records, that a segment had to have to be shown.
     """
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     reason: str
+    smallest_share: float
 
 
 def judged(one: Appraisal, whole: Whole) -> Judged:
@@ -246,7 +248,7 @@ def choose(candidates: Sequence[Candidate], smallest_share: float) -> Choice:
     near = [str(one.n_clusters) for one in large if one is not chosen and _near(one, chosen)]
     if near:
         words[-1] += f", though by no more than noise for {' and '.join(near)}"
-    return Choice(chosen, tuple(candidates), "; ".join(words))
+    return Choice(chosen, tuple(candidates), "; ".join(words), smallest_share)
 
 
 def _near(one: Candidate, best: Candidate) -> bool:

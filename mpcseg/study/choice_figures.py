@@ -75,12 +75,11 @@ def choice_figures(spec: StudySpec, result: StudyResult, n_hidden: int) -> Choic
     """
     if result.choice is None:
         return None
-    least = spec.release.smallest_segment / max(result.n_records, 1)
     return ChoiceFigures(
         chosen=result.choice.chosen.n_clusters,
         candidates=tuple(
             CandidateFigures(one.n_clusters)
-            if n_hidden or one.smallest_share < least
+            if n_hidden or one.smallest_share < result.choice.smallest_share
             else _told(spec, one)
             for one in result.choice.candidates
         ),

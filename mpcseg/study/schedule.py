@@ -456,7 +456,7 @@ class Schedule:
         notes = tuple(f"segment {a} is empty" for a in np.flatnonzero(~found.filled))
         record = RoundRecord(
             request.index, request.kind, request.sign, None,
-            self._n_records, found.sizes.copy(), notes,
+            self._totals.n_records, found.sizes.copy(), notes,
         )  # fmt: skip
         self._open(None, record)
         self._result = StudyResult(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tenseal.sealapi as seal
 
 from mpcseg.ckks import admission
 from mpcseg.ckks.admission import random_functional
@@ -19,8 +20,17 @@ from mpcseg.ckks.circuit import Circuit, Encrypted
 from mpcseg.ckks.parameters import TARGET_SCALE, ParameterSet
 from mpcseg.ckks.simulation import ClearBackend
 from mpcseg.errors import PlanError
-from mpcseg.privacy.budget import no_noise_plan
-from mpcseg.reference.admission import LARGEST_FACTOR, SMALLEST_FACTOR, error_stds
+from mpcseg.privacy.budget import no_noise_plan, noise_plan
+from mpcseg.privacy.sensitivity import ERROR_DEVIATIONS
+from mpcseg.reference.admission import (
+    AMPLIFICATION,
+    LARGEST_FACTOR,
+    OUTSIDE_SCALE,
+    SMALLEST_FACTOR,
+    error_stds,
+    outside_rounding,
+)
+from mpcseg.reference.columns import ColumnLayout
 from mpcseg.reference.rounds import ADMISSION_RULES
 from tests.unit.ckks.admitted import (
     Findings,
@@ -109,6 +119,52 @@ def test_honest_presence_in_a_shared_block_is_far_under_the_limit(
     assert measured < 1.2 * predicted
     # With its own noise of 1 beside it.
     assert math.hypot(measured, 1.0) < limit / 5
+
+
+TERMS = [(0.5, False, ()), (0.5, True, ()), (1.0, True, ()), (1.0, True, (3, 4)), (2.0, True, (5,))]
+
+
+@pytest.mark.parametrize(("epsilon", "own_draw", "groups"), TERMS)
+def test_one_record_in_a_foreign_slot_is_over_every_limit(
+    epsilon: float, own_draw: bool, groups: tuple[int, ...]
+) -> None:
+    """Whatever noise was agreed: a sum of two records in one slot is what bounds do not allow."""
+    plan = noise_plan(
+        n_clusters=5, n_features=D, n_rounds=8, n_parties=2, radius=math.sqrt(D),
+        signs=((7, 7), (7, 15)), epsilon=epsilon, delta=1e-6, own_draw=own_draw,
+        columns=ColumnLayout(0, groups),
+    )  # fmt: skip
+    limit = plan.admission_limits(1, SMALLEST.slots)[ADMISSION_RULES.index("presence")]
+    assert 1.2 * limit < AMPLIFICATION * SMALLEST_FACTOR
+
+
+def test_one_record_in_a_foreign_slot_adds_what_the_limits_count_on(admission_keys: Keys) -> None:
+    own = slice(1000, 1500)
+    rows = rows_of(0, 0)
+    rows[:-1, own] = 0.5
+    rows[-1, own] = rows[-1, 999] = 1.0
+    blobs = encrypt_rows(admission_keys, rows)
+    found = [abs(Findings.of(admission_keys, blobs, own).presence_sum()) for _ in range(20)]
+    assert min(found) > 0.98 * AMPLIFICATION * SMALLEST_FACTOR
+    assert max(found) < 1.02 * AMPLIFICATION * LARGEST_FACTOR
+
+
+@pytest.mark.parametrize("n_foreign", [1, 2, 4000])
+def test_few_foreign_slots_round_no_worse_than_many(n_foreign: int) -> None:
+    """What rounding adds for one own record is never more than the accounting has."""
+    encoder = seal.CKKSEncoder(SMALLEST.ring.context)
+    worst = 0.0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        foreign = 1j * rng.uniform(SMALLEST_FACTOR, LARGEST_FACTOR, SMALLEST.slots)
+        foreign[:n_foreign] = foreign[:n_foreign].imag
+        plain = seal.Plaintext()
+        encoder.encode(foreign.tolist(), OUTSIDE_SCALE, plain)
+        encoded = np.array(encoder.decode_complex(plain))
+        rounded = np.abs((encoded - foreign).real[n_foreign:]).max()
+        worst = max(worst, AMPLIFICATION * float(rounded))
+    assert 2 * outside_rounding(SMALLEST.slots) < worst
+    assert worst < ERROR_DEVIATIONS * outside_rounding(SMALLEST.slots)
 
 
 def changed(*changes: tuple[int, int, complex]) -> Callable[[Rows], None]:

@@ -59,7 +59,7 @@ def spec() -> StudySpec:
 
 def choice_of(*smallest: float) -> Choice:
     candidates = tuple(candidate(k, share) for k, share in zip((2, 3, 4), smallest, strict=True))
-    return Choice(candidates[1], candidates, "the Calinski-Harabasz index is largest")
+    return Choice(candidates[1], candidates, "the Calinski-Harabasz index is largest", 0.02)
 
 
 def test_indices_are_told_rounded_with_their_noise(spec: StudySpec) -> None:
