@@ -21,7 +21,7 @@ from mpcseg.cli.config import (
     PartyConfig,
     load_config,
 )
-from mpcseg.cli.observed import Observers, observers
+from mpcseg.cli.observed import Observers, label, observers
 from mpcseg.cli.passphrase import load_own_identity
 from mpcseg.cli.progress import ProgressMode
 from mpcseg.cli.starting import (
@@ -112,7 +112,7 @@ class _Node(Generic[Config]):
         ):
             each: dict[StudySpec, Progress] = {
                 spec: SeveralProgress(
-                    [told[spec], own if len(specs) == 1 else NamedProgress(own, spec.name)]
+                    [told[spec], own if len(specs) == 1 else NamedProgress(own, label(spec))]
                 )
                 for spec in specs
             }
@@ -315,8 +315,8 @@ class ComputeServer(_Node[ComputeConfig]):
         look at the script too. In the main thread SIGTERM and Ctrl-C stop it in good order.
 
         Args:
-            progress: told what happens, under the studies' names where there are several; the
-                event "listening" has the address.
+            progress: told what happens; where there are several studies, under their names and the
+                first digits of their digests. The event "listening" has the address.
 
         Returns:
             By the agreement's digest what was measured, or why the study ended early.

@@ -1,9 +1,9 @@
-"""Measures of a clustering and of an encrypted result, in the clear."""
+"""Measures of a clustering, in the clear."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
 def squared_distances(
@@ -101,19 +101,3 @@ def adjusted_rand_index(labels: NDArray[np.intp], others: NDArray[np.intp]) -> f
     expected = rows * columns / pairs(np.array([len(labels)], dtype=np.float64))
     largest = (rows + columns) / 2
     return 1.0 if largest == expected else (both - expected) / (largest - expected)
-
-
-def bits_of_precision(result: ArrayLike, reference: ArrayLike) -> float:
-    """Binary digits in which a result agrees with its reference: -log2 of the largest error.
-
-    Absolute, since everything compared lies in about [-1, 1]; divide slot sums by the number of
-    records first. Infinite for equal arrays.
-
-    Raises:
-        ValueError: for arrays of different shapes, or empty ones.
-    """
-    got, want = np.asarray(result, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if got.shape != want.shape or got.size == 0:
-        raise ValueError(f"shapes {got.shape} and {want.shape} cannot be compared")
-    largest = float(np.max(np.abs(got - want)))
-    return float("inf") if largest == 0 else -float(np.log2(largest))

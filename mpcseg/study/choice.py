@@ -122,16 +122,16 @@ class Candidate:
     centers: Array
 
     @property
-    def ratio(self) -> float:
+    def log_ratio(self) -> float:
         """Logarithm of Calinski-Harabasz over Davies-Bouldin; minus infinity for no segments."""
         if not (self.calinski_harabasz > 0 and math.isfinite(self.davies_bouldin)):
             return -math.inf
         return math.log(self.calinski_harabasz) - math.log(max(self.davies_bouldin, _TINY))
 
     @property
-    def ratio_std(self) -> float:
-        """Of the noise in `ratio`, to first order."""
-        if not math.isfinite(self.ratio):
+    def log_ratio_std(self) -> float:
+        """Of the noise in `log_ratio`, to first order."""
+        if not math.isfinite(self.log_ratio):
             return 0.0
         bouldin = self.stds[2] / max(self.davies_bouldin, _TINY)
         return math.hypot(self.stds[1] / self.calinski_harabasz, bouldin)
@@ -216,7 +216,7 @@ def _candidate(
         # Of a ratio e / (1 - e), to first order.
         stds=(
             best.explained_std,
-            harabasz * best.explained_std / max(explained * within, 1e-9),
+            harabasz * best.explained_std / max(explained * within, _TINY),
             best.bouldin_std,
         ),
         smallest_share=max(0.0, float(best.sizes.min()) / max(best.n_records, 1.0)),
@@ -238,7 +238,7 @@ def choose(candidates: Sequence[Candidate], smallest_share: float) -> Choice:
     """
     large = [one for one in candidates if one.smallest_share >= smallest_share]
     left = large or list(candidates)
-    chosen = max(left, key=lambda one: one.ratio)
+    chosen = max(left, key=lambda one: one.log_ratio)
     words = []
     if not large:
         words.append("every number has a segment smaller than may be shown")
@@ -253,8 +253,8 @@ def choose(candidates: Sequence[Candidate], smallest_share: float) -> Choice:
 
 def _near(one: Candidate, best: Candidate) -> bool:
     """Whether noise could have made the difference of two ratios."""
-    noise = np.hypot(one.ratio_std, best.ratio_std)
-    return bool(noise > 0 and best.ratio - one.ratio <= TOLD_APART * noise)
+    noise = np.hypot(one.log_ratio_std, best.log_ratio_std)
+    return bool(noise > 0 and best.log_ratio - one.log_ratio <= TOLD_APART * noise)
 
 
 def _indices(one: Appraisal, whole: Whole) -> tuple[float, float, Array]:

@@ -24,7 +24,7 @@ from mpcseg.errors import (
     TooManyRecordsError,
     UnreadableTableError,
 )
-from mpcseg.nodes.progress import Progress
+from mpcseg.nodes.progress import Progress, SilentProgress
 from mpcseg.study.agreement import freeze, write_agreement
 from mpcseg.study.identity import Identity
 from mpcseg.study.spec import StudySpec
@@ -167,3 +167,28 @@ def test_the_log_of_a_compute_node_says_that_a_study_failed(
     assert isinstance(outcome, StudyAbortedError)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["started", "failed"]
+
+
+def test_a_program_that_serves_two_studies_of_one_name_can_tell_them_apart(
+    own: tuple[Path, dict[str, Identity]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, known = own
+    other = study_spec(parties={"alder": 8}, known=known)
+    files = (folder / "trial.agreement", write_study(tmp_path / "other.agreement", other, known))
+
+    def speaking(told: dict[StudySpec, Progress], *_: object, **__: object) -> dict[str, object]:
+        for one in told.values():
+            one.message("hello")
+        return {}
+
+    class Heard(SilentProgress):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+    heard: list[str] = []
+    monkeypatch.setattr("mpcseg.api.roles.serve_studies", speaking)
+    ComputeServer.of(
+        study=files, identity=folder / "hub", listen="127.0.0.1:0", storage=tmp_path / "hub"
+    ).run(Heard())
+    first = study_spec(parties={"alder": 4}, known=known)
+    assert heard == [f"trial ({spec.digest[:8]}): hello" for spec in (first, other)]

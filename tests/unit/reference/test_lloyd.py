@@ -16,7 +16,6 @@ from mpcseg.reference.lloyd import (
     weighted_sums,
 )
 from mpcseg.reference.metrics import (
-    bits_of_precision,
     inertia,
     inertia_from_profile,
     nearest,
@@ -211,10 +210,3 @@ def test_inertia_from_profile_sums_is_the_inertia() -> None:
     hard = np.eye(3)[:, nearest(records, centers, weights)]
     from_sums = inertia_from_profile(profile_sums(records, hard), centers, weights)
     assert from_sums == pytest.approx(inertia(records, centers, weights))
-
-
-def test_bits_of_precision() -> None:
-    assert bits_of_precision([0.5, 0.25], [0.5, 0.25 + 2**-12]) == 12
-    assert bits_of_precision([1.0], [1.0]) == float("inf")
-    with pytest.raises(ValueError, match="compared"):
-        bits_of_precision([1.0], [1.0, 2.0])
