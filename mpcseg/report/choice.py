@@ -8,7 +8,7 @@ from mpcseg.report.charts import chart_of
 from mpcseg.report.received import Received
 from mpcseg.report.sections import Column, DataTable, Figure, Section
 from mpcseg.report.style import BLUE, CHART_WIDTH, ORANGE
-from mpcseg.report.wording import counted, number
+from mpcseg.report.wording import counted
 from mpcseg.study.choice_figures import CandidateFigures, ChoiceFigures
 
 _HEIGHT = 110
@@ -64,14 +64,14 @@ def choice_section(received: Received) -> Section | None:
 
 
 def _figure(choice: ChoiceFigures, told: list[CandidateFigures]) -> Figure:
-    best = max(told, key=lambda one: one.calinski_harabasz or 0.0)
+    best = max(told, key=lambda one: _ratio(one) or 0.0)
     return Figure(
         name="choice",
         title="Indices of each number of segments",
         description=(
             f"Four curves over the number of segments, with the chosen number, {choice.chosen}, "
-            f"marked. The Calinski-Harabasz index is largest for {best.n_segments} segments: "
-            f"{number(best.calinski_harabasz or 0.0)}."
+            f"marked. The ratio of Calinski-Harabasz to Davies-Bouldin is largest for "
+            f"{best.n_segments} segments."
         ),
         chart=alt.vconcat(*(_curve(choice, told, *curve) for curve in _CURVES))
         .resolve_scale(x="shared")
