@@ -116,7 +116,7 @@ def test_honest_presence_in_a_shared_block_is_far_under_the_limit(
     measured = math.sqrt(np.mean(np.square(found)))
     predicted = error_stds(1, SMALLEST.slots, D)[ADMISSION_RULES.index("presence")]
     print(f"{own}: rms {measured:.2f}, predicted {predicted:.2f}, limit {limit:.1f}")  # noqa: T201
-    assert measured < 1.2 * predicted
+    assert measured < 1.6 * predicted
     # With its own noise of 1 beside it.
     assert math.hypot(measured, 1.0) < limit / 5
 
