@@ -170,19 +170,25 @@ def presence_product(
     """
     inside = np.zeros_like(outside)
     inside[own] = outside[own]
-    foreign = outside - inside
     p = circuit.lower(presence, SUM_LEVEL)
     total = _times_absence(circuit, circuit.multiply_plain(p, functional, FACTOR_SCALE), p)
     if inside.any():
         total = circuit.add(total, _linear(circuit, p, inside, PRESENCE_WEIGHT, total.scale))
-    if foreign.any():
-        # Imaginary over the own slots, where p is real: zeros there, beside few foreign slots,
-        # would leave roundings that are anything but random.
-        foreign[own] = 1j * outside[own].imag
-        weighed = circuit.multiply_plain(p, foreign, OUTSIDE_SCALE)
-        exact = circuit.multiply_scalar(weighed, 1.0, total.scale / weighed.scale)
-        total = circuit.add(total, exact)
+    if len(outside[own]) < len(outside):
+        foreign = foreign_functional(outside, own)
+        term = _linear(circuit, p, foreign, 1.0, total.scale, factor_scale=OUTSIDE_SCALE)
+        total = circuit.add(total, term)
     return _amplified(circuit, total)
+
+
+def foreign_functional(outside: Functional, own: slice) -> Functional:
+    """ρ' for slots that are not a party's own: over the own ones, where p is real, imaginary.
+
+    Zeros there, beside few foreign slots, would leave roundings that are anything but random.
+    """
+    foreign = outside.copy()
+    foreign[own] = 1j * outside[own].imag
+    return foreign
 
 
 def padding_product(
@@ -223,7 +229,12 @@ def padding_product(
 
 
 def _linear(
-    circuit: Circuit, z: Encrypted, functional: Functional, weight: float, scale: float
+    circuit: Circuit,
+    z: Encrypted,
+    functional: Functional,
+    weight: float,
+    scale: float,
+    factor_scale: float = FACTOR_SCALE,
 ) -> Encrypted:
     """weight·ρ·z at ``scale``, in two factors.
 
@@ -231,7 +242,7 @@ def _linear(
     processors. At :data:`FACTOR_SCALE` they are far below what is rounded away, at a scale of 2⁵¹
     they are not, and a replay on another machine would get other bits. A number is encoded exactly.
     """
-    weighed = circuit.multiply_plain(z, functional, FACTOR_SCALE)
+    weighed = circuit.multiply_plain(z, functional, factor_scale)
     return circuit.multiply_scalar(weighed, weight, scale / weighed.scale)
 
 

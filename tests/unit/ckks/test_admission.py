@@ -162,8 +162,11 @@ def test_few_foreign_slots_round_no_worse_than_many(n_foreign: int) -> None:
     worst = 0.0
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        foreign = 1j * rng.uniform(SMALLEST_FACTOR, LARGEST_FACTOR, SMALLEST.slots)
-        foreign[:n_foreign] = foreign[:n_foreign].imag
+        outside = rng.uniform(SMALLEST_FACTOR, LARGEST_FACTOR, (2, SMALLEST.slots))
+        own = slice(n_foreign, SMALLEST.slots)
+        foreign = admission.foreign_functional(outside[0] + 1j * outside[1], own)
+        assert not foreign.real[own].any()
+        np.testing.assert_array_equal(foreign.real[:n_foreign], outside[0, :n_foreign])
         plain = seal.Plaintext()
         encoder.encode(foreign.tolist(), OUTSIDE_SCALE, plain)
         encoded = np.array(encoder.decode_complex(plain))
