@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from mpcseg.audit.log import log_path
-from mpcseg.audit.log_file import read_log
+from mpcseg.audit.log_file import read_log, signed_part
 from mpcseg.errors import (
     ConfigError,
     DuplicateNodeError,
@@ -88,6 +88,8 @@ class Both:
     host: Host
     refused: dict[str, MpcsegError]
     second_while_first_over: StudyPhase
+    n_unsigned: int
+    """Entries of the first study's log that were not signed when its closing record was there."""
 
 
 def error_of(call: Callable[[], object]) -> MpcsegError:
@@ -154,6 +156,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
         )
     fetch_results(first.spec, first.parties[1], address, recorder, audit=audit_folder())
     close(first, address)
+    place = study_folder(host.storage, first.spec, is_alone=False)
+    whole = read_log(log_path(place, first.spec, "compute", "hub"), first.spec)
+    n_unsigned = len(whole.entries) - len(signed_part(whole).entries)
     host.studies[first.spec].wait(lambda p: any("is over" in text for text in p.messages))
     phase = status(second, second.key).phase
     refused["results of a study that is over"] = error_of(
@@ -168,7 +173,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     close(second, address)
     host.thread.join(60.0)
     assert not host.thread.is_alive()
-    return Both(first, second, host, refused, phase)
+    return Both(first, second, host, refused, phase, n_unsigned)
 
 
 def results(nodes: Nodes, own: Identity, address: str) -> bytes:
@@ -214,6 +219,11 @@ def test_one_study_ends_and_the_other_goes_on_to_its_results(both: Both) -> None
         assert isinstance(summary, ComputeSummary)
         assert summary.ending == "closed"
         assert set(summary.n_blocks) == {party.name for party in nodes.spec.parties}
+
+
+def test_the_log_of_a_study_is_signed_when_its_closing_record_is_there(both: Both) -> None:
+    """Its file stays open until the other study is over, and may be verified before."""
+    assert both.n_unsigned == 0
 
 
 def test_each_study_has_a_folder_log_and_ledger_of_its_own(both: Both) -> None:

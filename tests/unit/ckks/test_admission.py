@@ -166,6 +166,7 @@ def test_few_foreign_slots_round_no_worse_than_many(n_foreign: int) -> None:
         own = slice(n_foreign, SMALLEST.slots)
         foreign = admission.foreign_functional(outside[0] + 1j * outside[1], own)
         assert not foreign.real[own].any()
+        assert foreign.imag[own].all()
         np.testing.assert_array_equal(foreign.real[:n_foreign], outside[0, :n_foreign])
         plain = seal.Plaintext()
         encoder.encode(foreign.tolist(), OUTSIDE_SCALE, plain)
