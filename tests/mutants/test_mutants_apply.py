@@ -13,7 +13,7 @@ from tools.mutation import Mutant, MutationError, apply_patch, has_test, load_mu
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = load_mutants(ROOT)
-LEAST = 240
+LEAST = 243
 
 
 def changed(mutant: Mutant, folder: Path) -> dict[str, tuple[str, str]]:
